@@ -1,0 +1,171 @@
+"""`chainrule run | demo`; `python -m chainrule` is the same command.
+
+`run` executes an unchanged PyTorch script as `python` would, with chainrule's modules under
+PyTorch's names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import builtins
+import difflib
+import importlib
+import importlib.abc
+import importlib.util
+import io
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import ModuleType, TracebackType
+
+from .version import __version__
+
+# PyTorch's file names for what lies under another name here.  Everything else is found as in
+# PyTorch itself: `torch.a.b` is the module that `chainrule.a` calls `b`.
+ELSEWHERE: dict[str, str] = {}
+
+
+class TorchNames(importlib.abc.MetaPathFinder):
+    """Finds `torch` and `torch.a.b` among chainrule's own modules: the same objects, no copies.
+
+    >>> import sys
+    >>> sys.meta_path.insert(0, TorchNames())
+    >>> import torch.optim, chainrule
+    >>> torch.optim is chainrule.optim
+    True
+    """
+
+    def find_spec(self, name: str, path=None, target=None) -> ModuleSpec | None:
+        if name == "torch" or name.startswith("torch."):
+            return ModuleSpec(name, _Alias(chainrule_module(name)), is_package=True)
+        if name.startswith("chainrule.") and PathFinder.find_spec(name, path) is None:
+            # `from torch import X` asks for `chainrule.X` when chainrule has no such attribute.
+            raise missing(name.replace("chainrule", "torch", 1))
+        return None
+
+
+class _Alias(importlib.abc.Loader):
+    """Loads a module by handing out one that is loaded already."""
+
+    def __init__(self, module: ModuleType):
+        self.module, self.own_spec = module, module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        if not hasattr(self.module, "__path__"):
+            self.module.__path__ = []  # torch.cuda has submodules: a file with a path may, too
+        return self.module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.own_spec  # the import system has just put torch's name there
+
+
+def chainrule_module(name: str) -> ModuleType:
+    """The module that PyTorch's `name` means here; ModuleNotFoundError says the nearest name."""
+    if name == "torch":
+        return importlib.import_module("chainrule")
+    if name in ELSEWHERE:
+        return importlib.import_module(ELSEWHERE[name])
+    parent_name, _, child = name.rpartition(".")
+    parent = chainrule_module(parent_name)
+    if child in vars(parent):
+        found = vars(parent)[child]
+        if isinstance(found, ModuleType):
+            return found
+    elif importlib.util.find_spec(f"{parent.__name__}.{child}") is not None:
+        return importlib.import_module(f"{parent.__name__}.{child}")
+    raise missing(name)
+
+
+def missing(name: str) -> ModuleNotFoundError:
+    """The error for a `torch.a.b` that does not exist, naming the nearest name that does."""
+    parent_name, _, child = name.rpartition(".")
+    parent = chainrule_module(parent_name)
+    modules = {module.name for module in pkgutil.iter_modules(getattr(parent, "__path__", []))}
+    known = {key for key in modules | set(dir(parent)) if not key.startswith("_")}
+    near = difflib.get_close_matches(child, sorted(known), n=1)
+    hint = f"; the nearest that exists is {parent_name}.{near[0]}" if near else ""
+    return ModuleNotFoundError(f"chainrule has no {name}{hint}", name=name)
+
+
+def install() -> None:
+    """From now on, in this process, `import torch` means chainrule."""
+    if not any(isinstance(finder, TorchNames) for finder in sys.meta_path):
+        sys.meta_path.insert(0, TorchNames())
+
+
+def run(script: str, args: Sequence[str] = ()) -> int:
+    """Execute a file as `python script args` does.
+
+    Returns the exit code: 0, or 1 after an uncaught exception, whose traceback shows the user's
+    frames only.  SystemExit passes through.  OSError if the file cannot be read.
+    """
+    with io.open_code(script) as file:
+        source = file.read()
+    path = os.path.abspath(script)
+    sys.argv = [script, *args]
+    if not sys.flags.safe_path:
+        sys.path[0] = os.path.dirname(os.path.realpath(script))
+    main_module = _main_module(path)
+    sys.modules["__main__"] = main_module
+    try:
+        exec(compile(source, path, "exec", dont_inherit=True), vars(main_module))
+    except SystemExit:
+        raise
+    except BaseException as error:
+        error.__traceback__ = _users_frames(error.__traceback__)
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+def _main_module(path: str) -> ModuleType:
+    module = ModuleType("__main__")
+    module.__file__ = path
+    module.__loader__ = SourceFileLoader("__main__", path)
+    vars(module).update(__builtins__=builtins, __cached__=None, __annotations__={})
+    return module
+
+
+def _users_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that lies inside of what `run` executed."""
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return trace
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="chainrule", description="Back-propagation on a graph that can be seen.")
+    parser.add_argument("--version", action="version", version=f"chainrule {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run | demo")
+    runner = commands.add_parser(
+        "run",
+        help="run a PyTorch script, unchanged, on chainrule",
+        usage="chainrule run script.py [args ...]",
+    )
+    # PARSER keeps everything behind the script for the script, options and `--` included.
+    runner.add_argument(
+        "script", nargs=argparse.PARSER, metavar="script.py", help="the file, then its arguments"
+    )
+    commands.add_parser("demo", help="watch a network learn real scanned digits", add_help=False)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv[:1] == ["demo"]:
+        return importlib.import_module("chainrule.demo").main(argv[1:]) or 0
+    parser = _parser()
+    script, *args = parser.parse_args(argv).script
+    install()
+    try:
+        return run(script, args)
+    except OSError as error:
+        parser.exit(2, f"chainrule run: cannot open {script!r}: {error.strerror}\n")
