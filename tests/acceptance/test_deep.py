@@ -81,9 +81,7 @@ def test_D4_errors_propagate_backward(depth):
     gradients = torch.autograd.grad(cost, weights + biases)
     for layer in range(depth):
         s = a[layer + 1]
-        upstream = (
-            2 * (s - 0.5) if layer == depth - 1 else weights[layer + 1].T @ deltas[layer + 1]
-        )
+        upstream = 2 * (s - 0.5) if layer == depth - 1 else weights[layer + 1].T @ deltas[layer + 1]
         assert torch.allclose(deltas[layer], upstream * s * (1 - s), rtol=1e-12, atol=1e-15)
         outer = torch.outer(deltas[layer], a[layer])
         assert torch.allclose(gradients[layer], outer, rtol=1e-12, atol=1e-15)

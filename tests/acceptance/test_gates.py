@@ -1,4 +1,4 @@
-"""Rows G1-G4 and G7-G10: a program is a graph of gates, each with a value and a local derivative."""
+"""Rows G1-G4 and G7-G10: a program is a graph of gates, each with a local derivative."""
 
 import math
 
@@ -61,7 +61,7 @@ def test_G3_downstream_values_into_a_node_add_up_to_its_gradient():
 
 
 def sigmoid_neuron():
-    """Return the leaves (w0, x0, w1, x1, w2) and the eight gates of 1/(1+exp(-(w0 x0+w1 x1+w2)))."""
+    """Return the leaves w0, x0, w1, x1, w2 and the gates of 1/(1+exp(-(w0 x0+w1 x1+w2)))."""
     leaves = w0, x0, w1, x1, w2 = [scalar(v) for v in (2, -1, -3, -2, -3)]
     gates = [w0 * x0, w1 * x1]
     gates.append(gates[0] + gates[1])
@@ -280,7 +280,9 @@ SHAPED = [
 
 SHAPES = [(), (3,), (2, 3), (2, 1), (1, 3), (1,)]
 
-instruction = st.tuples(st.integers(0, 2), st.integers(0, 99), st.integers(0, 99), st.integers(0, 99))
+instruction = st.tuples(
+    st.integers(0, 2), st.integers(0, 99), st.integers(0, 99), st.integers(0, 99)
+)
 graphs = st.tuples(
     st.lists(st.sampled_from(SHAPES), min_size=1, max_size=3),
     st.lists(instruction, min_size=1, max_size=12),

@@ -49,7 +49,8 @@ def test_B1_forward_values():
 
 
 @pytest.mark.parametrize(
-    "y_shape, x_shape", [((), ()), ((3,), ()), ((2, 3), (3,)), ((2, 2), (2, 3)), ((2, 1, 3), (3, 2))]
+    "y_shape, x_shape",
+    [((), ()), ((3,), ()), ((2, 3), (3,)), ((2, 2), (2, 3)), ((2, 1, 3), (3, 2))],
 )
 def test_B3_prod_contracts_over_tensors_of_any_rank(y_shape, x_shape):
     torch.manual_seed(0)
