@@ -77,10 +77,13 @@ from torch.nn import functional as F2, Module
 from torch.utils.data import DataLoader, Dataset
 from torch.optim.lr_scheduler import StepLR
 from torch.nn.parameter import Parameter
+from torch.utils.data.dataloader import DataLoader as DataLoader2
+from torch.utils.data.dataset import Dataset as Dataset2
 assert torch is chainrule and nn is nn2 is chainrule.nn and F is F2 is chainrule.nn.functional
 assert torch.utils.data is chainrule.data and optim is chainrule.optim
 assert sys.modules["torch.nn.functional"] is sys.modules["chainrule.nn.functional"]
 assert chainrule.nn.__spec__.name == "chainrule.nn" and chainrule.nn.__name__ == "chainrule.nn"
+assert DataLoader2 is DataLoader and Dataset2 is Dataset
 assert Parameter is nn.Parameter and isinstance(nn.Linear(2, 1), Module)
 print("same")
 """
@@ -106,13 +109,22 @@ def test_torch_names_are_the_same_modules(script):
             "from torch.optim import AdmaW",
             "chainrule has no torch.optim.AdmaW; the nearest that exists is torch.optim.AdamW",
         ),
+        (
+            "import torch.utils.data.datasets",
+            "chainrule has no torch.utils.data.datasets; "
+            "the nearest that exists is torch.utils.data.dataset",
+        ),
         ("import torch.zzzzzzzz", "chainrule has no torch.zzzzzzzz"),
     ],
 )
 def test_missing_module_names_the_nearest(line, message, script):
-    got = chainrule("run", script(line))
+    path = script(line)
+    got = chainrule("run", path)
     assert got.returncode == 1
-    assert got.stderr.splitlines()[-1] == f"ModuleNotFoundError: {message}"
+    assert got.stderr == (
+        f'Traceback (most recent call last):\n  File "{path}", line 1, in <module>\n    {line}\n'
+        f"ModuleNotFoundError: {message}\n"
+    )
 
 
 def test_missing_module_is_an_import_error(script):

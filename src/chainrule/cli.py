@@ -11,7 +11,6 @@ import builtins
 import difflib
 import importlib
 import importlib.abc
-import importlib.util
 import io
 import os
 import pkgutil
@@ -24,18 +23,11 @@ from .version import __version__
 
 # PyTorch's file names for what lies under another name here.  Everything else is found as in
 # PyTorch itself: `torch.a.b` is the module that `chainrule.a` calls `b`.
-ELSEWHERE: dict[str, str] = {}
+ELSEWHERE = {"torch.utils.data.dataloader": "chainrule.data.loader"}
 
 
 class TorchNames(importlib.abc.MetaPathFinder):
-    """Finds `torch` and `torch.a.b` among chainrule's own modules: the same objects, no copies.
-
-    >>> import sys
-    >>> sys.meta_path.insert(0, TorchNames())
-    >>> import torch.optim, chainrule
-    >>> torch.optim is chainrule.optim
-    True
-    """
+    """Finds `torch` and `torch.a.b` among chainrule's own modules: the same objects, no copies."""
 
     def find_spec(self, name: str, path=None, target=None) -> ModuleSpec | None:
         if name == "torch" or name.startswith("torch."):
@@ -62,7 +54,11 @@ class _Alias(importlib.abc.Loader):
 
 
 def chainrule_module(name: str) -> ModuleType:
-    """The module that PyTorch's `name` means here; ModuleNotFoundError says the nearest name."""
+    """The module that PyTorch's `name` means here; ModuleNotFoundError says the nearest name.
+
+    >>> chainrule_module("torch.utils.data").__name__
+    'chainrule.data'
+    """
     if name == "torch":
         return importlib.import_module("chainrule")
     if name in ELSEWHERE:
@@ -73,7 +69,7 @@ def chainrule_module(name: str) -> ModuleType:
         found = vars(parent)[child]
         if isinstance(found, ModuleType):
             return found
-    elif importlib.util.find_spec(f"{parent.__name__}.{child}") is not None:
+    elif PathFinder.find_spec(f"{parent.__name__}.{child}", getattr(parent, "__path__", [])):
         return importlib.import_module(f"{parent.__name__}.{child}")
     raise missing(name)
 
@@ -83,7 +79,7 @@ def missing(name: str) -> ModuleNotFoundError:
     parent_name, _, child = name.rpartition(".")
     parent = chainrule_module(parent_name)
     modules = {module.name for module in pkgutil.iter_modules(getattr(parent, "__path__", []))}
-    known = {key for key in modules | set(dir(parent)) if not key.startswith("_")}
+    known = {key for key in modules | set(dir(parent)) - {child} if not key.startswith("_")}
     near = difflib.get_close_matches(child, sorted(known), n=1)
     hint = f"; the nearest that exists is {parent_name}.{near[0]}" if near else ""
     return ModuleNotFoundError(f"chainrule has no {name}{hint}", name=name)
@@ -129,9 +125,16 @@ def _main_module(path: str) -> ModuleType:
 
 
 def _users_frames(trace: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback that lies inside of what `run` executed."""
+    """A traceback without this file at its ends: what `run` called, up to what an import asked."""
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
+    inner, last = trace, trace
+    while inner is not None:
+        if inner.tb_frame.f_code.co_filename != __file__:
+            last = inner
+        inner = inner.tb_next
+    if last is not None:
+        last.tb_next = None
     return trace
 
 
