@@ -1,11 +1,15 @@
 """Rows R1-R8: a linear model trained by hand, to the last digit."""
 
+import gc
 import math
+import os
+from pathlib import Path
 
 import pytest
 
 import chainrule as torch
 
+STATM = Path("/proc/self/statm")  # its second number: pages in RAM
 DATA = [(1.0, 2.0), (2.0, 4.0), (3.0, 6.0)]
 
 
@@ -115,6 +119,19 @@ def test_R2_gradients_accumulate_when_not_zeroed():
     for count in (1, 2, 3):
         loss_of(1.0, 2.0, w).backward()
         assert w.grad.item() == -2.0 * count
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="reads /proc/self/statm")
+def test_R2_memory_is_flat_over_100_000_iterations():
+    w = torch.tensor([1.0], requires_grad=True)
+
+    def resident_bytes_after(iterations):
+        train(w, through_data, epochs=iterations // len(DATA))
+        gc.collect()
+        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before = resident_bytes_after(3_000)
+    assert resident_bytes_after(100_000) - before < 2**20
 
 
 def test_R3_a_given_upstream_gradient():

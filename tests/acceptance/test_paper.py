@@ -1,11 +1,13 @@
 """Rows B1, B3-B7, E1 and E4: one hidden layer with weight decay, checked against paper."""
 
 import time
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 
 import chainrule as torch
+from chainrule import interpreter
 from chainrule.autograd.functional import hessian, hvp, jacobian
 from chainrule.graph import toposort
 
@@ -135,16 +137,28 @@ def test_B7_saved_values_are_listed_and_dropped():
     assert record.saved() == []
 
 
-def test_B7_no_forward_op_runs_twice(count_runs):
+@pytest.fixture
+def runs(monkeypatch):
+    """How often each node is run: a Counter that fills while the test goes on."""
+    counter, evaluate = Counter(), interpreter.evaluate
+
+    def counted(node, inputs):
+        counter[node] += 1
+        return evaluate(node, inputs)
+
+    monkeypatch.setattr(interpreter, "evaluate", counted)
+    return counter
+
+
+def test_B7_no_forward_op_runs_twice(runs):
     net = one_hidden_layer()
-    with count_runs() as runs:
-        net.L.item()
-        net.J.item()
-        net.J.backward()
-        net.W1.grad.tolist()
-        net.W2.grad.tolist()
-    assert runs["tanh"] == 1
-    assert max(runs.by_node.values()) == 1
+    net.L.item()
+    net.J.item()
+    net.J.backward()
+    net.W1.grad.tolist()
+    net.W2.grad.tolist()
+    assert set(runs.values()) == {1}
+    assert sum(node.op.name == "tanh" for node in runs) == 1
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (4, 1), (2, 0), (2, 3, 4)])
@@ -183,7 +197,7 @@ def test_E4_node_counts_of_first_and_second_derivatives(capsys):
     value, first, second = first_and_second(cost, weights, [w.detach() for w in weights])
     graphs = [nodes_of([value]), nodes_of(first), nodes_of(second)]
     counts = [len(graph) for graph in graphs]
-    products = [sum(n.op is not None and n.op.name == "matmul" for n in g) for g in graphs]
+    products = [sum(n.op is not None and n.op.name == "contract" for n in g) for g in graphs]
     print("nodes: value {}, gradient {}, Hessian-vector product {}".format(*counts))
     print("products of matrices: {}, {}, {}".format(*products))
     assert products == [2, 5, 13]  # two in the forward pass; none of W1 x is sent back to x

@@ -1,0 +1,115 @@
+"""Graphs are deep, and loops are long: nothing recurses, and nothing is kept that nobody needs."""
+
+import gc
+import os
+import sys
+import weakref
+from pathlib import Path
+
+import pytest
+
+import chainrule as torch
+
+STATM = Path("/proc/self/statm")
+
+
+def resident_bytes():
+    """The memory of this process that is in RAM now."""
+    gc.collect()
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+needs_statm = pytest.mark.skipif(not STATM.exists(), reason="reads /proc/self/statm")
+
+
+def test_a_chain_of_a_million_nodes_lives_and_dies():
+    assert sys.getrecursionlimit() <= 1000
+    count, factor = 500_000, torch.tensor(1.000001, dtype=torch.float64)
+    x = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    y = x
+    for _ in range(count):
+        y = -(y * factor)
+    first = weakref.ref(y.node)
+    y.backward()
+    growth = 1.000001**count
+    assert y.item() == pytest.approx(growth, rel=1e-9)
+    assert x.grad.item() == pytest.approx(growth, rel=1e-9)
+    del y
+    assert first() is None
+
+
+def test_a_chain_of_a_million_nodes_dies_without_being_run():
+    y = torch.zeros(())
+    for _ in range(1_000_000):
+        y = -y
+    del y
+
+
+def test_dropping_a_graph_drops_its_nodes():
+    x = torch.ones(3, requires_grad=True)
+    hidden = torch.tanh(x * 2)
+    node = weakref.ref(hidden.node)
+    loss = (hidden * hidden).sum()
+    del hidden
+    assert node() is not None
+    loss.backward()
+    assert node() is None
+    assert loss.item() > 0
+
+
+def one_epoch_of_a_lesson(w):
+    for x, y in ((1.0, 2.0), (2.0, 4.0), (3.0, 6.0)):
+        loss = (x * w - y) ** 2
+        loss.backward()
+        w.data = w.data - 0.01 * w.grad.data
+        w.grad.data.zero_()
+    return loss.item()
+
+
+@needs_statm
+def test_a_training_loop_keeps_memory_flat():
+    w = torch.tensor([1.0], requires_grad=True)
+    for _ in range(500):
+        one_epoch_of_a_lesson(w)
+    before = resident_bytes()
+    for _ in range(5_000):
+        one_epoch_of_a_lesson(w)
+    assert resident_bytes() - before < 2**20
+
+
+@needs_statm
+def test_a_running_total_holds_values_not_graphs():
+    w = torch.ones(1000, requires_grad=True)
+    total = torch.zeros(())
+    for step in range(3_000):
+        if step == 500:
+            before = resident_bytes()
+        loss = (w * w).sum()
+        loss.backward()
+        total += loss.detach()
+    assert total.item() == 3_000 * 1000
+    assert resident_bytes() - before < 2**21
+
+
+@needs_statm
+def test_a_value_that_is_never_looked_at_does_not_pile_up():
+    state = torch.zeros(1000)
+    for step in range(3_000):
+        if step == 500:
+            before = resident_bytes()
+        state = 0.9 * state + 0.1
+    assert resident_bytes() - before < 2**23
+    assert state[0].item() == pytest.approx(1.0)
+
+
+@needs_statm
+def test_evaluation_under_no_grad_keeps_no_graph():
+    w = torch.ones(256, 256, requires_grad=True)
+    with torch.no_grad():
+        h = torch.ones(256)
+        for step in range(400):
+            if step == 50:
+                before = resident_bytes()
+            h = torch.tanh(w @ h)
+    assert resident_bytes() - before < 2**22
+    assert h.shape == (256,)
