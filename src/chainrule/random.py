@@ -24,7 +24,9 @@ from functools import cache
 
 import numpy as np
 
-from .errors import ArgumentTypeError, ChainruleError, DeviceError, DTypeError, StateError
+from .devices import CPU, require_cpu
+from .devices import device as Device
+from .errors import ArgumentTypeError, ChainruleError, DTypeError, StateError
 
 BLOCK = 624  # words that MT19937 makes at once
 CHUNK = 1 << 15  # values of one chunk of a large array; a multiple of 16
@@ -53,10 +55,9 @@ class Generator:
     array([0.49625659, 0.7682218 ], dtype=float32)
     """
 
-    def __init__(self, device: object = "cpu"):
-        if str(device).split(":")[0] != "cpu":
-            raise DeviceError(f"Generator requires device 'cpu', got '{device}'")
-        self.device = device
+    def __init__(self, device: Device | str | None = None):
+        require_cpu(device)
+        self.device = CPU
         self._twister = np.random.MT19937(0)
         self._source = np.random.Generator(self._twister)
         self.manual_seed(DEFAULT_SEED)
