@@ -1,0 +1,97 @@
+"""What things are called in a picture: numbers, ops, and the user's own variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from ..autodiff import is_leaf
+from ..graph import Node
+from ..nn.module import Module
+from ..tensor import Tensor
+
+# Signs for the few ops that mathematics writes as signs; every other op goes by its name.
+_SIGNS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "pow": "^", "matmul": "@"}
+_REVERSED = {"sub": "{c}−x", "div": "{c}/x", "pow": "{c}^x"}
+_ALONE = {"neg": "×-1", "reciprocal": "1/x", "transpose": "ᵀ"}
+
+
+def short(value: float | int | bool) -> str:
+    """A number in at most about seven characters.
+
+    >>> [short(v) for v in (0.731058, -2.0, 12, 1.5e-7, float("nan"))]
+    ['0.73', '-2.00', '12', '1.5e-7', 'nan']
+    """
+    if isinstance(value, (bool, int, np.integer, np.bool_)):
+        return str(int(value))
+    value = float(value)
+    if value == 0 or 0.005 <= abs(value) < 9999.5 or value != value or abs(value) == np.inf:
+        return f"{value:.2f}" if abs(value) < 999.95 or abs(value) == np.inf else f"{value:.0f}"
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) if shape else "scalar"
+
+
+def is_constant(node: Node) -> bool:
+    """A number that the program text holds: it belongs to the op's own label."""
+    return node.op is None and not node.shape and not node.requires_grad and node.owner is None
+
+
+def op_label(node: Node, folded: Mapping[Node, str]) -> str:
+    """`+`, `exp`, `^2`, and with a constant folded in `+1`, `1/x`."""
+    name = node.op.name
+    if name == "power":
+        return f"^{node.attrs['exponent']:g}"
+    constants = [folded.get(x) for x in node.inputs]
+    if len(constants) == 2 and name in _SIGNS and any(constants):
+        first, second = constants
+        if second is None and first is not None:
+            pattern = _REVERSED.get(name)
+            return pattern.format(c=first) if pattern else _SIGNS[name] + first
+        return _SIGNS[name] + str(second)
+    return _ALONE.get(name) or _SIGNS.get(name) or name.rstrip("_")
+
+
+def names_of(frame: FrameType | None, given: Mapping[str, Any] | None) -> dict[Node, str]:
+    """The names under which the caller knows nodes: given ones, variables, then parameters."""
+    names: dict[Node, str] = {}
+    variables = {**frame.f_globals, **frame.f_locals} if frame else {}
+    for name, value in [*(given or {}).items(), *reversed(variables.items())]:
+        if isinstance(value, Tensor) and not name.startswith("_"):
+            names.setdefault(value.node, name)
+    for value in variables.values():
+        if isinstance(value, Module):
+            for name, parameter in value.named_parameters():
+                names.setdefault(parameter.node, name)
+    return names
+
+
+def describe(node: Node, value: np.ndarray | None, gradient: np.ndarray | None) -> str:
+    """All that is known of a node, in a few lines, for the box that shows on hovering."""
+    what = "leaf" if is_leaf(node) else node.name
+    lines = [f"{what}  {shape_text(node.shape)} {node.dtype}"]
+    for name, array in (("value", value), ("gradient", gradient)):
+        if array is not None:
+            lines.append(f"{name}: {statistics(array)}")
+    lines.append(f"recorded at {node.where}" + (f", in {node.scope.path}" if node.scope else ""))
+    return "\n".join(lines)
+
+
+def statistics(array: np.ndarray) -> str:
+    if array.size <= 12:
+        return np.array2string(np.asarray(array), precision=6, separator=", ")
+    wide = array.astype(np.float64)
+    return (
+        f"norm {norm(array):.4g}, mean {wide.mean():.4g}, from {wide.min():.4g} to {wide.max():.4g}"
+    )
+
+
+def norm(array: np.ndarray) -> float:
+    """The Euclidean length of all elements."""
+    return float(np.sqrt(np.square(array.astype(np.float64)).sum()))
