@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def set_printoptions(
         )
     base = _options if profile is None else PROFILES[profile.lower()]
     given = dict(precision=precision, threshold=threshold, edgeitems=edgeitems, linewidth=linewidth)
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     _options = replace(base, sci_mode=sci_mode, **changes)
 
 
