@@ -318,11 +318,11 @@ class Optimizer:
         return RemovableHandle(self._step_post_hooks, hook)
 
     def __repr__(self) -> str:
-        lines = [f"{self._name} ("]
+        text = f"{self._name} ("
         for i, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {i}")
-            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
-        return "\n".join(lines) + "\n)"
+            options = [f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params"]
+            text += f"\nParameter Group {i}\n" + "".join(options)
+        return text + ")"
 
 
 @composite()
