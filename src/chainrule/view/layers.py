@@ -33,9 +33,16 @@ class Item:
     side: str = ""
     # Where links attach, measured from the centre; None spreads them evenly.
     ports: dict[tuple[str, object], float] | None = None
+    clearance: float = 0.0  # to be kept free above and below
     column: int = 0
     x: float = 0.0
     y: float = 0.0
+    lane: float = 0.0  # half the width of the column: inside of it links run level
+
+    @property
+    def reach(self) -> float:
+        """From the centre to where other items may begin."""
+        return self.height / 2 + self.clearance
 
 
 @dataclass(eq=False)
@@ -151,23 +158,30 @@ def _port(item: Item, side: str, link: Link) -> float:
 def _reduce_crossings(columns: list[list[Item]], links: list[Link]) -> None:
     """Sweep to and fro, sorting each column by its neighbours' mean; keep the best order seen."""
     left, right = _neighbours(links)
-    _initial_order(columns, links)
-    best, fewest = [list(c) for c in columns], _crossings(columns, right)
-    for sweep in range(SWEEPS):
+    best, fewest = [], -1
+    for backward in (False, True):
+        _initial_order(columns, links, backward)
+        for sweep in range(SWEEPS + 1):
+            count = _crossings(columns, right)
+            if count < fewest or not best:
+                best, fewest = [list(c) for c in columns], count
+            if not count:
+                break
+            forward = sweep % 2 == 0
+            for column in columns if forward else reversed(columns):
+                _sort_by_mean(columns, column, left if forward else right)
         if not fewest:
             break
-        forward = sweep % 2 == 0
-        for column in columns if forward else reversed(columns):
-            _sort_by_mean(columns, column, left if forward else right)
-        count = _crossings(columns, right)
-        if count < fewest:
-            best, fewest = [list(c) for c in columns], count
     for column, ordered in zip(columns, best):
         column[:] = ordered
 
 
-def _initial_order(columns: list[list[Item]], links: list[Link]) -> None:
-    """Depth first from the outputs, inputs in their own order: trees come out without crossings."""
+def _initial_order(columns: list[list[Item]], links: list[Link], backward: bool) -> None:
+    """Depth first from the outputs, inputs in their own order: trees come out without crossings.
+
+    `backward` starts with the last input instead: where one value has several uses, one of the
+    two is often much better than the other.
+    """
     inputs = defaultdict(list)
     for link in links:
         stops = link.stops()
@@ -179,7 +193,7 @@ def _initial_order(columns: list[list[Item]], links: list[Link]) -> None:
         item = stack.pop()
         if item not in rank:
             rank[item] = len(rank)
-            stack.extend(reversed(inputs[item]))
+            stack.extend(inputs[item] if backward else reversed(inputs[item]))
     for column in columns:
         column.sort(key=rank.__getitem__)
 
@@ -286,7 +300,7 @@ def _stack(column: list[Item], now: dict[Item, float], pulls: dict) -> None:
         if above is not None:
             bends = above.key is item.key is None
             gap = GAP_BETWEEN_BENDS if bends else GAP_BETWEEN_ITEMS
-            room += (above.height + item.height) / 2 + gap
+            room += above.reach + item.reach + gap
         above = item
         rooms.append(room)
         weight, moment = 1e-6, 1e-6 * (now.get(item, room) - room)
@@ -316,13 +330,13 @@ def _place(columns: list[list[Item]], links: list[Link]) -> tuple[float, float]:
     for column, rise in zip(columns, steepest):
         width = max((item.width for item in column), default=0.0)
         for item in column:
-            item.x = right + width / 2
+            item.x, item.lane = right + width / 2, width / 2
         # A column of bends without labels takes no room of its own.
         empty = not width and column and column[0].column % 2
         right += width + (0.0 if empty else GAP_BETWEEN_COLUMNS) + min(0.3 * rise, 70.0)
     items = [item for column in columns for item in column]
-    top = min((item.y - item.height / 2 for item in items), default=0.0)
+    top = min((item.y - item.reach for item in items), default=0.0)
     for item in items:
         item.y -= top
     width = max((item.x + item.width / 2 for item in items), default=0.0)
-    return width, max((item.y + item.height / 2 for item in items), default=0.0)
+    return width, max((item.y + item.reach for item in items), default=0.0)

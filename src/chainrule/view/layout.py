@@ -20,12 +20,16 @@ TITLE = 22.0
 
 @dataclass(eq=False)
 class Box:
-    """A rectangle (or, `round`, a circle) inside the groups named by `group`, outermost first."""
+    """A rectangle inside the groups named by `group`, outermost first.
+
+    Its corners have `radius`; `clearance` is kept free above and below it.
+    """
 
     width: float
     height: float
     group: Path = ()
-    round: bool = False
+    radius: float = 0.0
+    clearance: float = 0.0
     x: float = 0.0
     y: float = 0.0
 
@@ -138,7 +142,7 @@ def _levels(
         for depth in range(len(path)):
             levels.setdefault(path[: depth + 1], _Level(path[: depth + 1]))
             levels[path[:depth]].items.setdefault(path[: depth + 1], Item(0, 0, path[: depth + 1]))
-        levels[path].items[box] = Item(box.width, box.height, box)
+        levels[path].items[box] = Item(box.width, box.height, box, clearance=box.clearance)
     shared: dict[object, int] = defaultdict(int)
     for edge in edges:
         for step in routes[edge]:
@@ -237,25 +241,26 @@ def _join(
             link = levels[step[0]].links[_link_key(edge, step)]
             if link.label:
                 edge.label_at = (link.bends[0].x, link.bends[0].y)
-            _append(edge.points, link, first=link.tail.key is edge.tail, round=edge.tail.round)
-        link = levels[routes[edge][-1][0]].links[edge]
-        edge.points.append(_border(link.head, link.head_port, -1.0, edge.head.round))
+            if link.tail.key is edge.tail:
+                edge.points.append(_border(edge.tail, link.tail_port, 1.0))
+            edge.points += _level_runs(link)
+            if link.head.key is edge.head:
+                edge.points.append(_border(edge.head, link.head_port, -1.0))
 
 
-def _append(points: list[tuple[float, float]], link: Link, first: bool, round: bool) -> None:
-    if first:
-        points.append(_border(link.tail, link.tail_port, 1.0, round))
+def _level_runs(link: Link) -> list[tuple[float, float]]:
+    """Between the columns a link may climb; where it passes one, and at its ends, it is level."""
+    points = [(link.tail.x + link.tail.lane, link.tail.y + link.tail_port)]
     for bend in link.bends:
-        points.append((bend.x - bend.width / 2, bend.y))
-        points.append((bend.x + bend.width / 2, bend.y))
-    if link.head.side == "last":
-        points.append((link.head.x, link.head.y))
-    elif isinstance(link.head.key, tuple):
+        points += [(bend.x - bend.lane, bend.y), (bend.x + bend.lane, bend.y)]
+    points.append((link.head.x - link.head.lane, link.head.y + link.head_port))
+    if isinstance(link.head.key, tuple) and not link.head.side:  # on to the border of the group
         points.append((link.head.x - link.head.width / 2, link.head.y + link.head_port))
+    return points
 
 
-def _border(item: Item, port: float, side: float, round: bool) -> tuple[float, float]:
-    """Where a level line at the port's height meets the box: on its edge, or on the circle."""
-    radius = item.width / 2
-    reach = (radius**2 - min(abs(port), radius) ** 2) ** 0.5 if round else radius
-    return item.x + side * reach, item.y + port
+def _border(box: Box, port: float, side: float) -> tuple[float, float]:
+    """Where a level line at the port's height meets the box, round corners included."""
+    into_corner = max(0.0, abs(port) - (box.height / 2 - box.radius))
+    missing = box.radius - (box.radius**2 - min(into_corner, box.radius) ** 2) ** 0.5
+    return box.x + side * (box.width / 2 - missing), box.y + port

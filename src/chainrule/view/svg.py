@@ -144,6 +144,8 @@ def smooth(points: Sequence[tuple[float, float]]) -> str:
     for u, v in rest:
         mid = (x + u) / 2
         level = abs(v - y) < 0.05
+        if level and abs(u - x) < 0.05:
+            continue
         path.append(f"H{u:.1f}" if level else f"C{mid:.1f} {y:.1f} {mid:.1f} {v:.1f} {u:.1f} {v:.1f}")
         x, y = u, v
     return "".join(path)

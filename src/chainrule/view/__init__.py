@@ -1,0 +1,7 @@
+"""The graph, seen: as text, as a picture; and the loss curve."""
+
+from .curve import draw_curve
+from .drawing import draw
+from .text import show
+
+__all__ = ["draw", "draw_curve", "show"]
