@@ -195,9 +195,7 @@ class Writer:
 
     def array(self, source: Tensor | np.ndarray, place: Place) -> str:
         """The name under which the file holds the source: its place, made unique."""
-        # A module's tables are no part of the name: fc._parameters.weight is fc.weight.
-        parts = [str(key) for key in place if key not in MODULE_TABLES]
-        name = plain = ".".join(parts).encode("utf-8", "backslashreplace").decode() or "tensor"
+        name = plain = _dotted(place).encode("utf-8", "backslashreplace").decode() or "tensor"
         count = 1
         while name in self.sources or name == "__metadata__":
             count += 1
@@ -217,7 +215,12 @@ def _storage(t: Tensor) -> Tensor:
 
 
 def _at(place: Place) -> str:
-    return ".".join(map(str, place)) or "the value itself"
+    return _dotted(place) or "the value itself"
+
+
+def _dotted(place: Place) -> str:
+    """`layers.0.weight`; the tables of a module are no part of it."""
+    return ".".join(str(key) for key in place if key not in MODULE_TABLES)
 
 
 def _checksum(data: bytes | bytearray, field: re.Match) -> int:

@@ -1,0 +1,91 @@
+"""chainrule: deep learning in pure Python whose heart is back-propagation on a computational graph.
+
+`import chainrule as torch` gives PyTorch's API; `chainrule run script.py` runs an unchanged
+PyTorch script.  To understand how it works, read graph.py, ops/op.py, ops/elementwise.py,
+autodiff.py, interpreter.py and tensor.py, in this order.
+"""
+
+from __future__ import annotations
+
+import difflib as _difflib
+
+from . import config, random
+from .config import get_num_threads, set_num_threads
+from .constants import e, finfo, iinfo, inf, nan, pi
+from .devices import device
+from .dtypes import (
+    bfloat16,
+    dtype,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+)
+from .dtypes import bool_ as bool
+from .dtypes import default_dtype as get_default_dtype
+from .grad_mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from .methods import *  # noqa: F403
+from .ops.op import ALL_OPS as _ALL_OPS
+from .printing import get_printoptions, set_printoptions
+from .random import Generator
+from .shapes import Size
+from .tensor import Tensor
+from .version import __version__
+
+# isort: split
+from . import accelerator, amp, autograd, backends, cuda, func, functional, nn, optim, utils
+from . import distributions, serialization, testing
+from .backprop import backprop
+from .compile import compile, compiler
+from .func import vmap
+from .save import load, save
+from .view import draw, show
+
+half, float, double = float16, float32, float64
+short, int, long = int16, int32, int64
+strided, contiguous_format, preserve_format, channels_last = (
+    "torch.strided", "torch.contiguous_format", "torch.preserve_format", "torch.channels_last")
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Make `d` the dtype of floating-point tensors made from Python numbers."""
+    from . import dtypes
+
+    dtypes.set_default(d)
+    for op in _ALL_OPS:
+        op.plans.clear()
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Nothing to switch: every result repeats bit for bit."""
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """True: every result repeats bit for bit."""
+    return True
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Nothing to switch: float32 products are computed in float32."""
+
+
+def typename(obj) -> str:
+    """The name of a tensor's type."""
+    return obj.type() if isinstance(obj, Tensor) else type(obj).__name__
+
+
+def __getattr__(name: str):
+    """A name that is missing: say so, and name the nearest one that exists."""
+    near = _difflib.get_close_matches(name, globals(), n=1)
+    hint = f"; the nearest name is {near[0]!r}" if near else ""
+    raise AttributeError(f"module 'chainrule' has no attribute {name!r}{hint}")

@@ -1,0 +1,176 @@
+"""Back-propagation: the chain rule, applied from the output backward, recorded as more graph.
+
+Nothing is computed here.  The result is an ordinary graph: differentiate it again, print it, or
+run it together with the forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from .errors import GradError
+from .graph import Node, leaf, toposort
+from .ops.elementwise import add, fill
+from .ops.op import Op
+from .scope import context, enter
+
+
+def grad(
+    output: Node, wrt: Sequence[Node], cotangent: Node | None = None
+) -> list[Node | None]:
+    """Record the nodes d(output)/d(w) for every w in wrt; None where no path leads to w.
+
+    `cotangent` has output's shape; by default ones, so that a vector's elements are summed.
+
+    >>> from chainrule.graph import leaf
+    >>> from chainrule.interpreter import run
+    >>> x = leaf(3.0, requires_grad=True)
+    >>> (dy,) = grad(x * x, [x]); (ddy,) = grad(dy, [x])
+    >>> [float(v) for v in run(dy, ddy)]
+    [6.0, 2.0]
+    """
+    cotangents = backpropagate([output], [cotangent or seed(output)], wrt)
+    return [cotangents.get(w) for w in wrt]
+
+
+def seed(output: Node) -> Node:
+    """The cotangent that a backward pass starts from: d(output)/d(output) = 1."""
+    return fill(output, value=1.0)
+
+
+def backpropagate(
+    outputs: Sequence[Node], cotangents: Sequence[Node], wrt: Iterable[Node] | None = None
+) -> dict[Node, Node]:
+    """Record the cotangent of every node between `outputs` and `wrt` (default: all leaves).
+
+    The chain rule: the cotangent of x is the sum, over the users of x, of what each user's vjp
+    makes of its own cotangent.
+    """
+    order = _between(outputs, wrt)
+    inside = set(order)
+    cts: dict[Node, Node] = {}
+    for output, ct in zip(outputs, cotangents):
+        _accumulate(cts, output, ct)
+    # Reverse topological order, not recursion: a vjp may run only after the cotangents of all
+    # users are summed (b = a + a; c = b + b), and graphs are deep.
+    for node in reversed(order):
+        ct = cts.get(node)
+        if ct is None:
+            continue
+        if node.hooks:
+            ct = cts[node] = _hooked(node, ct)
+        if not is_leaf(node):
+            for x, g in zip(node.inputs, vjp(node, ct)):
+                if g is not None and x in inside:
+                    _accumulate(cts, x, g)
+    return cts
+
+
+def is_leaf(node: Node) -> bool:
+    """Back-propagation ends here: a value given by the user, or a parameter."""
+    return node.op is None or node.owner is not None
+
+
+def vjp(node: Node, ct: Node) -> tuple[Node | None, ...]:
+    """The cotangents of the node's inputs, recorded under the node's own line and scope."""
+    if node.freed:
+        raise GradError(
+            f"backward requires the values saved for {node.name}, got a graph that an earlier "
+            "backward has freed",
+            site=node.where,
+            hint="call the first backward with retain_graph=True, or recompute the forward pass "
+            "(Trying to backward through the graph a second time)",
+        )
+    saved = context.now
+    enter(node.scope, node.site)
+    try:
+        return node.op.vjp(ct, node, *node.inputs, **node.attrs)
+    finally:
+        context.now = saved
+
+
+def _between(outputs: Sequence[Node], wrt: Iterable[Node] | None) -> list[Node]:
+    """The nodes through which gradients flow, in topological order."""
+    order = toposort(outputs, enter=lambda n: n.requires_grad)
+    if wrt is None:
+        return order
+    # Only what leads to a wrt is worth differentiating.
+    needed = set(wrt)
+    for node in order:
+        if node not in needed and not is_leaf(node) and any(x in needed for x in node.inputs):
+            needed.add(node)
+    return [n for n in order if n in needed]
+
+
+def _accumulate(cts: dict[Node, Node], node: Node, ct: Node) -> None:
+    before = cts.get(node)
+    cts[node] = ct if before is None else add(before, ct)
+
+
+def _hooked(node: Node, ct: Node) -> Node:
+    for hook in list(node.hooks):
+        ct = hook(ct) or ct
+    return ct
+
+
+def free(outputs: Sequence[Node]) -> None:
+    """Give up the right to differentiate this graph again, so that its saved values can go.
+
+    Nodes whose vjp needs no value stay differentiable, down to the first that is freed.
+    """
+    for node in toposort(outputs, enter=lambda n: n.requires_grad):
+        if is_leaf(node) or node.freed:
+            continue
+        if saved_by(node.op, node) or any(x.freed for x in node.inputs):
+            node.freed = True
+            release(node)
+
+
+def release(node: Node) -> None:
+    """Drop the inputs of a node once its value is known and no backward pass can need them."""
+    if node.value is not None and (not node.requires_grad or node.freed or node.owner):
+        node.inputs = ()
+
+
+_saves: dict[tuple, tuple[int | str, ...]] = {}
+
+
+def saved_by(op: Op, node: Node) -> tuple[int | str, ...]:
+    """Which values the op's vjp refers to: the positions of inputs, and 'out'.
+
+    Found by recording the vjp once and looking at what it refers to; nothing is declared twice.
+    """
+    if op.saves is not None:
+        return op.saves
+    # Only whether a rule takes another path matters, not each shape: x^1, an empty axis.
+    key = (op, node.attrs.get("exponent"), 0 in node.inputs[0].shape, len(node.inputs))
+    known = _saves.get(key)
+    if known is None:
+        known = _saves[key] = _find_saved(op, node)
+    return known
+
+
+def _find_saved(op: Op, like: Node) -> tuple[int | str, ...]:
+    # Stand-ins, so that the walk below cannot reach the user's graph.
+    inputs = [_stand_in(x) for x in like.inputs]
+    out = _stand_in(like)
+    results = op.vjp(_stand_in(like), out, *inputs, **like.attrs)
+    reached = set(toposort([g for g in results if g is not None]))
+    # A value of which only the shape matters (fill) is not referred to.
+    for node in list(reached):
+        if node.op is fill:
+            reached.difference_update(x for x in node.inputs if _only_filled(x, reached))
+    saves: list[int | str] = [i for i, x in enumerate(inputs) if x in reached]
+    return tuple(saves + (["out"] if out in reached else []))
+
+
+def _only_filled(x: Node, reached: set[Node]) -> bool:
+    return all(n.op is fill for n in reached if x in n.inputs)
+
+
+def _stand_in(node: Node) -> Node:
+    fake = leaf(np.zeros((), node.dtype.np), node.dtype)
+    fake.spec = node.spec
+    return fake

@@ -1,0 +1,28 @@
+"""Settings that hold for the whole process; every environment variable is read here."""
+
+from __future__ import annotations
+
+import os
+
+_threads = [os.cpu_count() or 1]
+
+# A graph deeper than this many values not yet computed is run as it is recorded, so that a
+# loop which only accumulates holds values and not graphs.
+MAX_PENDING_DEPTH = 20_000
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many workers a program may use.
+
+    >>> import chainrule as torch
+    >>> torch.set_num_threads(1); torch.get_num_threads()
+    1
+    """
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"set_num_threads requires a positive integer, got {n!r}")
+    _threads[0] = n
+
+
+def get_num_threads() -> int:
+    """How many workers a program may use."""
+    return _threads[0]

@@ -1,0 +1,229 @@
+"""The graph: nodes, their order, their structure.  Knows no op.
+
+A node is one recorded application of an op, or a leaf.  It never changes, but for its `value`,
+which is computed when somebody asks (interpreter.py), and for what is let go once nobody can
+need it any more: `inputs` when the value is known, and the right to be differentiated (`freed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from .dtypes import dtype, from_numpy
+from .scope import Scope, Site, context, locate
+from .shapes import Shape, Spec, size, spec
+
+
+class Node:
+    """One recorded application of an op (`op(*inputs, **attrs)`), or a leaf (`op` is None)."""
+
+    __slots__ = (
+        "op",  # ops.op.Op, or None for a leaf
+        "inputs",  # the nodes the edges come from
+        "attrs",  # static keyword data: axis, shape ...
+        "spec",  # shape and dtype, known when recorded
+        "requires_grad",  # a leaf upstream requires grad and grad mode was on
+        "site",  # (code, instruction) of the user's line
+        "scope",  # module path and composite function, or None
+        "depth",  # how many values in a row are still to be computed below this one
+        "value",  # NumPy array, or None while unknown
+        "lost",  # why no gradient passes: (reason, site), or None
+        "owner",  # weak reference to the leaf Tensor that gathers the gradient
+        "hooks",  # functions of the cotangent, or None
+        "freed",  # backward has passed and the graph below was let go
+        "__weakref__",
+    )
+
+    def __init__(self, op, inputs, attrs, spec, requires_grad, site, scope, depth):
+        self.op = op
+        self.inputs = inputs
+        self.attrs = attrs
+        self.spec = spec
+        self.requires_grad = requires_grad
+        self.site = site
+        self.scope = scope
+        self.depth = depth
+        self.value = None
+        self.lost = None
+        self.owner = None
+        self.hooks = None
+        self.freed = False
+
+    @property
+    def shape(self) -> Shape:
+        return self.spec.shape
+
+    @property
+    def dtype(self) -> dtype:
+        return self.spec.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.spec.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the value, known or not."""
+        return size(self.spec.shape) * self.spec.dtype.itemsize
+
+    @property
+    def name(self) -> str:
+        return "leaf" if self.op is None else self.op.name
+
+    @property
+    def where(self) -> Site:
+        """The line of the user's program that recorded this node."""
+        return Site(*self.site)
+
+    def __repr__(self) -> str:
+        state = "" if self.value is None else f" = {_short(self.value)}"
+        scope = f" in {self.scope.path}" if self.scope else ""
+        return f"<{self.name} {self.spec!r}{state} at {self.where}{scope}>"
+
+
+def _short(value: np.ndarray) -> str:
+    return f"{value.item():.6g}" if value.size == 1 else f"array of {value.size}"
+
+
+NO_ATTRS: dict[str, Any] = {}
+
+
+def leaf(value: Any, dtype: dtype | None = None, requires_grad: bool = False) -> Node:
+    """A node with a value and no op.  An array is taken over, not copied: never write to it.
+
+    >>> leaf(3.0).spec
+    float64[]
+    """
+    array = np.asarray(value) if dtype is None else np.asarray(value, dtype.np)
+    now = context.now
+    found = spec(array.shape, dtype or from_numpy(array.dtype))
+    node = Node(None, (), NO_ATTRS, found, requires_grad, now.site or locate(), now.scope, 0)
+    node.value = array
+    return node
+
+
+def record(op, inputs: tuple[Node, ...], attrs: dict, spec: Spec, differentiable=True) -> Node:
+    """Append the node op(*inputs, **attrs).  Nothing is computed."""
+    now = context.now
+    tracked, depth = False, 0
+    for x in inputs:
+        if x.requires_grad:
+            tracked = True
+        if x.depth > depth:
+            depth = x.depth
+    requires = tracked and differentiable and now.grad_enabled
+    site = now.site or locate()
+    node = Node(op, inputs, attrs, spec, requires, site, now.scope, depth + 1)
+    if not requires:
+        explain_loss(node, tracked, differentiable)
+    return node
+
+
+def explain_loss(node: Node, tracked: bool, differentiable: bool) -> None:
+    """Remember on an untracked node why no gradient passes through it (`Tensor.why`)."""
+    if tracked:
+        reason = "recorded under no_grad()" if differentiable else f"{node.name} stops gradients"
+        node.lost = (reason, node.site)
+    else:
+        for x in node.inputs:
+            if x.lost is not None:
+                node.lost = x.lost
+                return
+
+
+def toposort(outputs: Iterable[Node], enter: Callable[[Node], bool] | None = None) -> list[Node]:
+    """All nodes that `outputs` depend on, inputs before users.
+
+    `enter(node)` False leaves out a node and what lies below it.  Iterative: graphs are deep.
+    """
+    order: list[Node] = []
+    done: set[Node] = set()
+    stack = [n for n in outputs if enter is None or enter(n)]
+    stack.reverse()
+    while stack:
+        node = stack[-1]
+        if node in done:
+            stack.pop()
+            continue
+        waiting = [x for x in node.inputs if x not in done and (enter is None or enter(x))]
+        if waiting:
+            # Reversed, so that the first input comes first in the order.
+            stack.extend(reversed(waiting))
+        else:
+            stack.pop()
+            done.add(node)
+            order.append(node)
+    return order
+
+
+def users(order: Iterable[Node]) -> dict[Node, list[Node]]:
+    """For every node of `order`, the nodes of `order` that have it as an input."""
+    found: dict[Node, list[Node]] = {n: [] for n in order}
+    for n in found:
+        for x in n.inputs:
+            if x in found:
+                found[x].append(n)
+    return found
+
+
+def structural_key(outputs: Iterable[Node]) -> tuple[tuple, list[Node]]:
+    """What a compiled program depends on: op, attrs, shapes, dtypes and wiring of the part that
+    is not computed yet, in canonical order - no identity, no value.  Returns (key, order).
+
+    Two graphs with equal keys differ at most in the values of their leaves; a node with a value
+    counts as a leaf.
+    """
+    number: dict[Node, int] = {}
+    order: list[Node] = []
+    key: list[Any] = []
+    push, put = order.append, key.append
+    outputs = list(outputs)
+    stack = outputs[::-1]
+    while stack:
+        node = stack[-1]
+        if node in number:
+            stack.pop()
+        elif node.value is not None:
+            stack.pop()
+            number[node] = len(order)
+            push(node)
+            put(node.spec)
+        else:
+            inputs = node.inputs
+            waiting = [x for x in inputs if x not in number]
+            if waiting:
+                waiting.reverse()
+                stack += waiting
+                continue
+            stack.pop()
+            number[node] = len(order)
+            push(node)
+            put(node.op)
+            put(node.spec)
+            attrs = node.attrs
+            if attrs:
+                put(tuple(attrs.items()))
+            for x in inputs:
+                put(number[x])
+    put(tuple([number[n] for n in outputs]))
+    return tuple(key), order
+
+
+def verify(outputs: Iterable[Node]) -> None:
+    """Check every node's shape and dtype against its op's rule; raises AssertionError.
+
+    Run after each pass that builds a graph from a graph.
+    """
+    for n in toposort(outputs):
+        if n.op is None or not n.inputs:
+            assert n.value is not None, f"leaf without value: {n!r}"
+        else:
+            expected = n.op.infer(*n.inputs, **n.attrs)
+            assert expected is n.spec, f"{n!r} must have {expected!r} by its op's rule"
+        if n.value is not None:
+            assert n.value.shape == n.shape, f"{n!r} has a value of shape {n.value.shape}"
+            assert from_numpy(n.value.dtype) is n.dtype, f"{n!r} holds {n.value.dtype}"
+

@@ -1,0 +1,103 @@
+"""The NumPy tier: runs a graph node by node.  It is the definition of what every op means."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from .autodiff import is_leaf, release, saved_by
+from .errors import ChainruleError
+from .graph import Node, toposort
+from .scope import context, enter
+
+
+def run(*outputs: Node) -> list[np.ndarray]:
+    """Compute the values of `outputs` and keep those that somebody can still ask for.
+
+    Kept are the outputs, what a handle or another graph still refers to, and the values that a
+    coming backward pass needs; everything else is dropped as soon as its last user is computed.
+    """
+    outputs_pending = [n for n in outputs if n.value is None]
+    if outputs_pending:
+        _run(outputs_pending)
+    return [n.value for n in outputs]
+
+
+def evaluate(node: Node, inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """The value of one node from the values of its inputs."""
+    try:
+        value = node.op.eval(*inputs, **node.attrs)
+    except ChainruleError as error:
+        raise _relocated(error, node) from None
+    return value if type(value) is np.ndarray else np.asarray(value)
+
+
+def _relocated(error: ChainruleError, node: Node) -> ChainruleError:
+    """The same error, naming the line that recorded the node and not the one that needed it."""
+    saved = context.now
+    enter(node.scope, node.site)
+    try:
+        message, _, rest = str(error).partition("\n  recorded at ")
+        _, _, hint = rest.partition("\n  hint: ")
+        return type(error)(message, hint=hint or None)
+    finally:
+        context.now = saved
+
+
+def _run(outputs: list[Node]) -> None:
+    order = toposort(outputs, enter=lambda n: n.value is None)
+    keep = _kept(order, outputs)
+    waiting = _count_users(order)
+    values: dict[Node, np.ndarray] = {}
+    with np.errstate(all="ignore"):
+        for node in order:
+            inputs = [x.value if x.value is not None else values[x] for x in node.inputs]
+            value = evaluate(node, inputs)
+            if node in keep:
+                node.value = value
+                node.depth = 0
+            else:
+                values[node] = value
+            for x in node.inputs:
+                if x in values:
+                    waiting[x] -= 1
+                    if not waiting[x]:
+                        del values[x]
+    for node in order:
+        _settle(node)
+
+
+def _count_users(order: list[Node]) -> dict[Node, int]:
+    count = dict.fromkeys(order, 0)
+    for node in order:
+        for x in node.inputs:
+            if x in count:
+                count[x] += 1
+    return count
+
+
+def _kept(order: list[Node], outputs: list[Node]) -> set[Node]:
+    keep = set(outputs)
+    for node in order:
+        if node.requires_grad and not node.freed and not is_leaf(node):
+            for place in saved_by(node.op, node):
+                keep.add(node if place == "out" else node.inputs[place])
+    # A node that is referred to from outside of this run (a handle, another graph) keeps its
+    # value: whoever refers to it may ask.  Reference counts tell, without a table of handles.
+    counts = _count_users(order)
+    in_keep = 1
+    for node in order:
+        # order, counts' key, the loop variable, getrefcount's argument
+        own = 4 + counts[node] + (in_keep if node in keep else 0)
+        if sys.getrefcount(node) > own:
+            keep.add(node)
+    return keep
+
+
+def _settle(node: Node) -> None:
+    """Let go of what nobody can need any more."""
+    if node.requires_grad and not node.freed and not is_leaf(node):
+        node.freed = any(x.freed for x in node.inputs)
+    release(node)

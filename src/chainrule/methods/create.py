@@ -1,0 +1,414 @@
+"""Making tensors: from data, filled, ranges, and in the likeness of others."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from ..devices import require_cpu
+from ..dtypes import dtype as DType
+from ..errors import ArgumentError, ArgumentTypeError, ShapeError
+from ..graph import leaf
+from ..ops import elementwise as ew
+from ..tensor import Tensor, from_array
+from .register import method
+
+__all__ = [
+    "BoolTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor",
+    "ShortTensor", "ByteTensor", "CharTensor", "BFloat16Tensor",
+    "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_dlpack", "from_numpy",
+    "full", "full_like", "linspace", "logspace", "ones", "ones_like", "scalar_tensor", "tensor",
+    "zeros", "zeros_like", "empty_strided",
+]
+
+
+def tensor(data: Any, *, dtype: DType | None = None, device=None, requires_grad=False,
+           pin_memory=False) -> Tensor:
+    """A leaf that holds a copy of `data`: a number, nested sequences, an array or a tensor.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    require_cpu(device)
+    if isinstance(data, Tensor):
+        data = data._value()
+    return _finish(_array(data, dtype).copy(), requires_grad)
+
+
+def as_tensor(data: Any, dtype: DType | None = None, device=None) -> Tensor:
+    """`data` itself when it is a tensor of this dtype, else a new leaf."""
+    require_cpu(device)
+    if isinstance(data, Tensor):
+        return data if dtype is None or data.dtype is dtype else data.to(dtype)
+    return from_array(_array(data, dtype).copy())
+
+
+asarray = as_tensor
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor with a copy of the array's values (PyTorch's would share the memory)."""
+    if not isinstance(array, np.ndarray):
+        raise ArgumentTypeError(
+            f"from_numpy requires a NumPy array, got {type(array).__name__} (expected np.ndarray)"
+        )
+    return from_array(_array(array, None).copy())
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A tensor with a copy of what another library holds."""
+    return from_array(np.from_dlpack(source).copy())
+
+
+def _array(data: Any, dtype: DType | None) -> np.ndarray:
+    """`data` as an array of one of our dtypes."""
+    if not isinstance(data, (np.ndarray, np.generic)):
+        data = _from_sequence(data, dtype)
+    found = dtype or dtypes.from_numpy(data.dtype)
+    return np.asarray(data).astype(found.np, copy=False)
+
+
+def _from_sequence(data: Any, dtype: DType | None) -> np.ndarray:
+    if isinstance(data, (bool, int, float)):
+        found = dtype or dtypes.of_scalar(data)
+        return np.asarray(_checked_number(data, found), found.np)
+    if hasattr(data, "__array__"):
+        return np.asarray(data)
+    if not isinstance(data, Sequence) and not hasattr(data, "__len__"):
+        raise ArgumentTypeError(
+            f"tensor requires numbers, sequences of them, or arrays, got {type(data).__name__}"
+        )
+    data = _plain(data)
+    try:
+        array = np.array(data)
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, OverflowError):
+            raise ArgumentError(f"tensor requires numbers that fit, got {error}") from None
+        raise ArgumentError(
+            "tensor requires sequences of equal length at every depth, got a ragged one",
+            hint="pad the shorter rows first",
+        ) from None
+    if array.dtype.kind not in "biuf":
+        if array.dtype.kind == "O" and array.size and dtype is None:
+            raise ArgumentTypeError(f"tensor requires numbers, got {_odd(array)}")
+        if array.dtype.kind in "USc":
+            raise ArgumentTypeError(
+                f"tensor requires numbers, got {_odd(array)} (too many dimensions or wrong type)"
+            )
+    if dtype is None and array.dtype.kind == "f":
+        every = _all_numpy(data)
+        return array if every else array.astype(dtypes.default_dtype().np)
+    if dtype is None and not array.size:
+        return array.astype(dtypes.default_dtype().np)
+    return array
+
+
+def _odd(array: np.ndarray) -> str:
+    return f"{array.reshape(-1)[0]!r}"[:60]
+
+
+def _checked_number(value, dtype: DType):
+    if not dtype.is_floating_point and dtype is not dtypes.bool_ and isinstance(value, int):
+        info = np.iinfo(dtype.np)
+        if not info.min <= value <= info.max:
+            raise ArgumentError(
+                f"{dtype} requires a number in [{info.min}, {info.max}], got {value} (value "
+                "cannot be converted without overflow)"
+            )
+    return value
+
+
+def _plain(data: Any) -> Any:
+    """Nested sequences with tensors turned into arrays."""
+    if isinstance(data, Tensor):
+        return data._value()
+    if isinstance(data, (list, tuple)):
+        # Sequences of plain numbers are the common case: leave them to NumPy.
+        if data and type(data[0]) in (int, float, bool):
+            return data
+        return [_plain(x) for x in data]
+    if hasattr(data, "__len__") and not isinstance(data, (str, bytes, np.ndarray, dict)):
+        return [_plain(x) for x in data]
+    return data
+
+
+def _all_numpy(data: Any) -> bool:
+    """Whether the first number found is NumPy's own, whose precision is kept."""
+    while isinstance(data, (list, tuple)) and len(data):
+        data = data[0]
+    return isinstance(data, (np.generic, np.ndarray))
+
+
+def _finish(array: np.ndarray, requires_grad: bool) -> Tensor:
+    return from_array(array, requires_grad)
+
+
+# --------------------------------------------------------------------------- PyTorch's old types
+def legacy(cls, data: tuple, dtype: DType | None, device) -> Tensor:
+    """`Tensor(2, 3)` uninitialised, `Tensor([1., 2.])` with the data, in the default dtype."""
+    require_cpu(device)
+    dtype = dtype or dtypes.default_dtype()
+    if len(data) == 1 and not isinstance(data[0], int):
+        source = data[0]
+        if isinstance(source, Tensor):
+            return cls._make_subclass(cls, source)
+        made = leaf(_array(source, dtype).copy(), dtype)
+    elif len(data) == 1 and isinstance(data[0], (tuple,)):
+        made = leaf(np.zeros(data[0], dtype.np), dtype)
+    else:
+        made = leaf(np.zeros(data or (0,), dtype.np), dtype)
+    return cls._from_node(made)
+
+
+Tensor._legacy = staticmethod(legacy)  # type: ignore[attr-defined]
+
+
+class _TypedTensor(type):
+    def __instancecheck__(cls, instance) -> bool:
+        return isinstance(instance, Tensor) and instance.dtype is cls.held  # type: ignore
+
+
+def _typed(name: str, held: DType):
+    def construct(cls, *data, device=None):
+        return legacy(Tensor, data, held, device)
+
+    return _TypedTensor(name, (), {"__new__": construct, "held": held, "__module__": "torch"})
+
+
+FloatTensor = _typed("FloatTensor", dtypes.float32)
+DoubleTensor = _typed("DoubleTensor", dtypes.float64)
+HalfTensor = _typed("HalfTensor", dtypes.float16)
+BFloat16Tensor = _typed("BFloat16Tensor", dtypes.bfloat16)
+LongTensor = _typed("LongTensor", dtypes.int64)
+IntTensor = _typed("IntTensor", dtypes.int32)
+ShortTensor = _typed("ShortTensor", dtypes.int16)
+CharTensor = _typed("CharTensor", dtypes.int8)
+ByteTensor = _typed("ByteTensor", dtypes.uint8)
+BoolTensor = _typed("BoolTensor", dtypes.bool_)
+
+
+# --------------------------------------------------------------------------- filled
+def shape_of(name: str, size: tuple) -> tuple[int, ...]:
+    """The shape given as f(2, 3), f((2, 3)) or f(torch.Size([2, 3]))."""
+    if len(size) == 1 and isinstance(size[0], (tuple, list)):
+        size = tuple(size[0])
+    try:
+        shape = tuple([s if type(s) is int else s.__index__() for s in size])
+    except AttributeError:
+        raise ArgumentTypeError(f"{name} requires integer lengths, got {size}") from None
+    if any(n < 0 for n in shape):
+        raise ShapeError(f"{name} requires lengths >= 0, got {shape} (negative dimension)")
+    return shape
+
+
+def zeros(*size, dtype=None, device=None, requires_grad=False, out=None, layout=None,
+          pin_memory=False) -> Tensor:
+    """A tensor of zeros.
+
+    >>> import chainrule as torch
+    >>> torch.zeros(2)
+    tensor([0., 0.])
+    """
+    require_cpu(device)
+    shape = shape_of("zeros", size)
+    return _finish(np.zeros(shape, (dtype or dtypes.default_dtype()).np), requires_grad)
+
+
+def _keyword_size(function):
+    """Accept PyTorch's `size=` keyword beside positional lengths."""
+    @functools.wraps(function)
+    def accepting(*size, **kwargs):
+        if "size" in kwargs:
+            size = (kwargs.pop("size"),)
+        return function(*size, **kwargs)
+
+    return accepting
+
+
+def ones(*size, dtype=None, device=None, requires_grad=False, out=None, layout=None,
+         pin_memory=False) -> Tensor:
+    """A tensor of ones."""
+    require_cpu(device)
+    shape = shape_of("ones", size)
+    return _finish(np.ones(shape, (dtype or dtypes.default_dtype()).np), requires_grad)
+
+
+def empty(*size, dtype=None, device=None, requires_grad=False, out=None, layout=None,
+          pin_memory=False, memory_format=None) -> Tensor:
+    """A tensor whose values do not matter: zeros here, so that runs repeat."""
+    require_cpu(device)
+    shape = shape_of("empty", size)
+    return _finish(np.zeros(shape, (dtype or dtypes.default_dtype()).np), requires_grad)
+
+
+zeros, ones, empty = map(_keyword_size, (zeros, ones, empty))
+
+
+def empty_strided(size, stride, **kwargs) -> Tensor:
+    """`empty(size)`: the order of the elements in memory is chainrule's own affair."""
+    return empty(size, **kwargs)
+
+
+def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, out=None,
+         layout=None) -> Tensor:
+    """A tensor filled with one number; its dtype is the number's unless given."""
+    require_cpu(device)
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    dtype = dtype or dtypes.of_scalar(fill_value)
+    shape = shape_of("full", (size,) if isinstance(size, int) else tuple(size))
+    value = np.full(shape, _checked_number(fill_value, dtype), dtype.np)
+    return _finish(value, requires_grad)
+
+
+def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """A 0-d tensor."""
+    return full((), value, dtype=dtype or dtypes.default_dtype(), requires_grad=requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """The identity matrix, n x m."""
+    require_cpu(device)
+    return _finish(np.eye(n, m, dtype=(dtype or dtypes.default_dtype()).np), requires_grad)
+
+
+def _numbers(*values):
+    return [v.item() if isinstance(v, Tensor) else v for v in values]
+
+
+def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False, out=None,
+           layout=None) -> Tensor:
+    """start, start + step, ... below end.
+
+    >>> import chainrule as torch
+    >>> torch.arange(3), torch.arange(0, 1, 0.25)
+    (tensor([0, 1, 2]), tensor([0.0000, 0.2500, 0.5000, 0.7500]))
+    """
+    require_cpu(device)
+    start, end, step = _numbers(*((0, start, step) if end is None else (start, end, step)))
+    if step == 0 or (end - start) * step < 0:
+        raise ShapeError(
+            f"arange requires a step that leads from start to end, got {start}, {end}, {step} "
+            "(upper bound and lower bound inconsistent with step sign)"
+        )
+    integral = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
+    dtype = dtype or (dtypes.int64 if integral else dtypes.default_dtype())
+    count = max(0, math.ceil((end - start) / step))
+    if integral:
+        values = np.arange(start, end, step)
+    else:
+        values = start + step * np.arange(count, dtype=np.float64)
+    return _finish(values.astype(dtype.np, copy=False), requires_grad)
+
+
+def linspace(start, end, steps: int, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """`steps` numbers from start to end, both included."""
+    require_cpu(device)
+    start, end, steps = _numbers(start, end, steps)
+    dtype = dtype or dtypes.default_dtype()
+    wide = dtype.np if dtype.itemsize >= 4 and dtype.is_floating_point else np.float64
+    if steps == 1:
+        return _finish(np.full(1, start, dtype.np), requires_grad)
+    # From both ends toward the middle, as PyTorch does, so that the last bit agrees.
+    step = (wide.type if isinstance(wide, np.dtype) else wide)((end - start) / max(steps - 1, 1))
+    i = np.arange(steps, dtype=wide)
+    low, high = np.asarray(start, wide) + step * i, np.asarray(end, wide) - step * i[::-1]
+    values = np.where(i < steps // 2, low, high)
+    return _finish(values.astype(dtype.np), requires_grad)
+
+
+def logspace(start, end, steps: int, base=10.0, *, dtype=None, device=None,
+             requires_grad=False) -> Tensor:
+    """base^x for x in linspace(start, end, steps)."""
+    exponents = linspace(start, end, steps, dtype=dtypes.float64, device=device)
+    values = np.power(base, exponents._value())
+    return _finish(values.astype((dtype or dtypes.default_dtype()).np), requires_grad)
+
+
+# --------------------------------------------------------------------------- in the likeness
+def _like(value):
+    def make(input: Tensor, *, dtype=None, device=None, requires_grad=False, memory_format=None,
+             layout=None, pin_memory=False) -> Tensor:
+        require_cpu(device)
+        shape = input._node.spec.shape
+        array = np.full(shape, value, (dtype or input.dtype).np) if value else np.zeros(
+            shape, (dtype or input.dtype).np
+        )
+        return _finish(array, requires_grad)
+
+    return make
+
+
+zeros_like, ones_like, empty_like = _like(0), _like(1), _like(0)
+zeros_like.__name__, ones_like.__name__, empty_like.__name__ = (
+    "zeros_like", "ones_like", "empty_like")
+zeros_like.__doc__ = "Zeros in the shape and dtype of `input`."
+ones_like.__doc__ = "Ones in the shape and dtype of `input`."
+empty_like.__doc__ = "A tensor of the shape and dtype of `input` whose values do not matter."
+
+
+def full_like(input: Tensor, fill_value, *, dtype=None, device=None, requires_grad=False,
+              memory_format=None) -> Tensor:
+    """A tensor of input's shape and dtype filled with one number."""
+    return full(input.shape, fill_value, dtype=dtype or input.dtype, device=device,
+                requires_grad=requires_grad)
+
+
+def _new(function):
+    def make(self, *args, dtype=None, device=None, requires_grad=False, **kwargs):
+        require_cpu(device)
+        return function(*args, dtype=dtype or self.dtype, requires_grad=requires_grad, **kwargs)
+
+    return make
+
+
+@method()
+def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """A leaf with a copy of `data` in this tensor's dtype."""
+    return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+
+@method()
+def new(self, *data) -> Tensor:
+    """PyTorch's old constructor, in this tensor's dtype."""
+    return legacy(Tensor, data, self.dtype, None)
+
+
+for _name, _function in {"new_zeros": zeros, "new_ones": ones, "new_empty": empty,
+                         "new_full": full}.items():
+    setattr(Tensor, _name, _new(_function))
+
+
+# --------------------------------------------------------------------------- filling in place
+@method()
+def fill_(self, value) -> Tensor:
+    """Write one number to every element."""
+    if isinstance(value, Tensor):
+        return self.copy_(value)
+    self._check_writable()
+    return self._inplace(full(self.shape, value, dtype=self.dtype))
+
+
+@method()
+def zero_(self) -> Tensor:
+    """Write zeros."""
+    self._check_writable()
+    return self._inplace(zeros(self.shape, dtype=self.dtype))
+
+
+@method()
+def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
+    """Write the values of `src`, broadcast and cast."""
+    self._check_writable()
+    source = as_tensor(src)
+    node = source.node
+    if node.dtype is not self.dtype:
+        node = ew.cast(node, dtype=self.dtype)
+    return self._inplace(Tensor._from_node(ew.clone(node)))

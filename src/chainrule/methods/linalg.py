@@ -1,0 +1,439 @@
+"""Products of matrices and tensors, all through the one contraction; a few matrix functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+from ..dtypes import dtype as DType
+from ..errors import ArgumentError, DTypeError, ShapeError
+from ..graph import Node
+from ..ops import library
+from ..ops.contraction import contract
+from ..ops.movement import permute as _permute
+from ..ops.movement import reshape as _reshape
+from ..ops.op import expand_to, sum_
+from ..scope import composite
+from ..shapes import broadcast
+from ..tensor import Tensor, apply
+from .create import as_tensor
+from .reduce import norm
+from .register import method
+from .shape import diagonal, stack
+
+__all__ = [
+    "addbmm", "addmm", "addmv", "baddbmm", "bmm", "chain_matmul", "cross", "dot", "einsum", "ger",
+    "inner", "inverse", "kron", "linalg", "matmul", "mm", "mv", "outer", "tensordot", "trace",
+    "vdot", "cdist", "matrix_power",
+]
+
+
+def _same_dtype(name: str, a: Tensor, b: Tensor) -> DType:
+    if a.dtype is not b.dtype:
+        raise DTypeError(
+            f"{name} requires equal dtypes, got {a.dtype} and {b.dtype} (expected m1 and m2 to "
+            "have the same dtype)",
+            hint="convert one of them, e.g. x.float()",
+        )
+    return a.dtype
+
+
+@method()
+@composite("MmBackward0")
+def matmul(input: Tensor, other: Tensor, *, out=None) -> Tensor:
+    """The matrix product over the last two axes; leading axes broadcast, vectors are allowed.
+
+    >>> import chainrule as torch
+    >>> (torch.ones(2, 3) @ torch.ones(3)).tolist()
+    [3.0, 3.0]
+    """
+    a, b = input.node, other.node
+    _same_dtype("matmul", input, other)
+    if not a.ndim or not b.ndim:
+        raise ShapeError(
+            f"matmul requires at least one axis each, got {a.shape} and {b.shape} (both arguments "
+            "to matmul need to be at least 1D)"
+        )
+    if a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
+        raise ShapeError(_mismatch(a, b), hint=_transpose_hint(a, b))
+    result = Tensor._from_node(_matmul(a, b))
+    return result if out is None else out._inplace(result)
+
+
+def _mismatch(a: Node, b: Node) -> str:
+    text = f"matmul requires a.shape[-1] == b.shape[-2], got {a.shape} @ {b.shape}"
+    if a.ndim == b.ndim == 2:
+        sizes = f"{a.shape[0]}x{a.shape[1]} and {b.shape[0]}x{b.shape[1]}"
+        text += f" (mat1 and mat2 shapes cannot be multiplied ({sizes}))"
+    return text
+
+
+def _transpose_hint(a: Node, b: Node) -> str | None:
+    if b.ndim >= 2 and a.shape[-1] == b.shape[-1]:
+        return "nn.Linear stores weight as (out, in); did you mean x @ w.mT?"
+    return None
+
+
+def _matmul(a: Node, b: Node) -> Node:
+    """Batch axes that only one operand has, or that have length 1, become free axes."""
+    if a.ndim <= 2 and b.ndim <= 2:
+        left, right = ((0, 2) if a.ndim == 2 else (2,)), ((2, 1) if b.ndim == 2 else (2,))
+        return contract(a, b, labels=(left, right, left[:-1] + right[1:]))
+    if b.ndim <= 2:
+        rows = tuple(range(2, a.ndim + 1))
+        right = (0, 1) if b.ndim == 2 else (0,)
+        return contract(a, b, labels=((*rows, 0), right, rows + right[1:]))
+    if a.ndim == 1:
+        lead = tuple(range(2, b.ndim))
+        return contract(a, b, labels=((0,), (*lead, 0, 1), (*lead, 1)))
+    lead = broadcast("matmul", a.shape[:-2], b.shape[:-2])
+    a, b = (expand_to(x, lead + x.shape[-2:]) for x in (a, b))
+    n = len(lead)
+    batch = tuple(range(3, 3 + n))
+    return contract(a, b, labels=((*batch, 0, 1), (*batch, 1, 2), (*batch, 0, 2)))
+
+
+def _rank(name: str, *pairs) -> None:
+    for x, rank in pairs:
+        if x.ndim != rank:
+            kind = {1: "vectors", 2: "matrices", 3: "batches of matrices (3D)"}[rank]
+            raise ShapeError(f"{name} requires {kind}, got shape {tuple(x.shape)}")
+
+
+@method()
+def mm(input: Tensor, mat2: Tensor, *, out=None) -> Tensor:
+    """The product of two matrices."""
+    _rank("mm", (input, 2), (mat2, 2))
+    return matmul(input, mat2, out=out)
+
+
+@method()
+@composite("BmmBackward0")
+def bmm(input: Tensor, mat2: Tensor, *, out=None) -> Tensor:
+    """The products of two batches of matrices."""
+    _rank("bmm", (input, 3), (mat2, 3))
+    if input.shape[0] != mat2.shape[0]:
+        raise ShapeError(
+            f"bmm requires batches of equal length, got {tuple(input.shape)} and "
+            f"{tuple(mat2.shape)}"
+        )
+    a, b = input.node, mat2.node
+    if a.shape[-1] != b.shape[-2]:
+        raise ShapeError(_mismatch(a, b).replace("matmul", "bmm"), hint=_transpose_hint(a, b))
+    _same_dtype("bmm", input, mat2)
+    return Tensor._from_node(_matmul(a, b))
+
+
+@method()
+@composite("MvBackward0")
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """The product of a matrix and a vector."""
+    _rank("mv", (input, 2), (vec, 1))
+    return matmul(input, vec)
+
+
+@method()
+@composite("DotBackward0")
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
+    """The inner product of two vectors."""
+    _rank("dot", (input, 1), (tensor, 1))
+    if input.shape != tensor.shape:
+        raise ShapeError(
+            f"dot requires equal lengths, got {tuple(input.shape)} and {tuple(tensor.shape)} "
+            "(inconsistent tensor size)"
+        )
+    _same_dtype("dot", input, tensor)
+    return matmul(input, tensor)
+
+
+vdot = dot
+
+
+@method()
+def inner(input: Tensor, other: Tensor) -> Tensor:
+    """Sums of products over the last axes."""
+    if not input.ndim or not other.ndim:
+        return input * other
+    return tensordot(input, other, dims=([-1], [-1]))
+
+
+@method("ger")
+@composite("OuterBackward0")
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
+    """All products of an element of one vector and one of the other."""
+    _rank("outer", (input, 1), (vec2, 1))
+    return input.reshape(-1, 1) * vec2.reshape(1, -1)
+
+
+ger = outer
+
+
+def _scaled_sum(name: str, input, product: Tensor, beta, alpha) -> Tensor:
+    if alpha != 1:
+        product = alpha * product
+    if beta == 0:
+        return product
+    return (input if beta == 1 else beta * input) + product
+
+
+@method(inplace=True)
+@composite("AddmmBackward0")
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta=1, alpha=1, out=None) -> Tensor:
+    """beta x + alpha a b."""
+    return _scaled_sum("addmm", input, mm(mat1, mat2), beta, alpha)
+
+
+@method(inplace=True)
+@composite("AddmvBackward0")
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta=1, alpha=1) -> Tensor:
+    """beta x + alpha A v."""
+    return _scaled_sum("addmv", input, mv(mat, vec), beta, alpha)
+
+
+@method(inplace=True)
+@composite("BaddbmmBackward0")
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1) -> Tensor:
+    """beta x + alpha a b for batches of matrices."""
+    return _scaled_sum("baddbmm", input, bmm(batch1, batch2), beta, alpha)
+
+
+@method()
+@composite("AddbmmBackward0")
+def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1) -> Tensor:
+    """beta x + alpha times the sum of the products of two batches of matrices."""
+    return _scaled_sum("addbmm", input, bmm(batch1, batch2).sum(0), beta, alpha)
+
+
+def chain_matmul(*matrices: Tensor) -> Tensor:
+    """a b c ..., from the left."""
+    result = matrices[0]
+    for m in matrices[1:]:
+        result = matmul(result, m)
+    return result
+
+
+@method()
+def matrix_power(input: Tensor, n: int) -> Tensor:
+    """a a ... a, n times."""
+    if n < 1:
+        raise ArgumentError(f"matrix_power requires n >= 1, got {n}")
+    return chain_matmul(*[input] * n)
+
+
+@composite("ViewBackward0")
+def tensordot(a: Tensor, b: Tensor, dims=2, out=None) -> Tensor:
+    """Sums of products over pairs of axes, or over the last of `a` and the first of `b`."""
+    if isinstance(dims, int):
+        left, right = list(range(a.ndim - dims, a.ndim)), list(range(dims))
+    else:
+        left, right = ([d] if isinstance(d, int) else list(d) for d in dims)
+    left, right = [d % a.ndim for d in left], [d % b.ndim for d in right]
+    shared = {d: k for k, d in enumerate(right)}
+    n = len(left)
+    al = tuple(left.index(d) if d in left else n + d for d in range(a.ndim))
+    bl = tuple(shared[d] if d in shared else n + a.ndim + d for d in range(b.ndim))
+    ol = tuple(i for i in al + bl if i >= n)
+    return Tensor._from_node(_contracted([(a.node, al), (b.node, bl)], ol))
+
+
+# --------------------------------------------------------------------------- einsum
+@composite("ViewBackward0")
+def einsum(equation: str, *operands) -> Tensor:
+    """Einstein's summation: `einsum("bij,bjk->bik", a, b)`.
+
+    >>> import chainrule as torch
+    >>> torch.einsum("ij->j", torch.ones(2, 3))
+    tensor([2., 2., 2.])
+    """
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = tuple(operands[0])
+    terms, result = _parsed(equation, operands)
+    parts = [_distinct(x.node, labels) for x, labels in zip(operands, terms)]
+    return Tensor._from_node(_contracted(parts, result))
+
+
+Labels = tuple[int, ...]
+
+
+def _parsed(equation: str, operands: Sequence[Tensor]) -> tuple[list[Labels], Labels]:
+    """The labels of each operand and of the result; axes under an ellipsis are negative."""
+    text = equation.replace(" ", "")
+    left, arrow, right = text.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(operands):
+        raise ShapeError(
+            f"einsum requires one term per operand, got {len(terms)} terms in {equation!r} for "
+            f"{len(operands)} operands"
+        )
+    labels = [_labels(t, x.ndim, equation) for t, x in zip(terms, operands)]
+    dots = sorted({i for term in labels for i in term if i < 0})
+    if arrow:
+        written = right.replace("...", "")
+        inner = tuple(ord(c) for c in written)
+        at = right.find("...")
+        result = inner if at < 0 else (*inner[:at], *dots, *inner[at:])
+    else:
+        flat = [i for term in labels for i in term]
+        result = (*dots, *sorted(i for i in set(flat) if i >= 0 and flat.count(i) == 1))
+    known = {i for term in labels for i in term}
+    for i in result:
+        if i not in known:
+            raise ShapeError(f"einsum requires output labels that occur in an operand, got "
+                             f"{equation!r}")
+    return labels, tuple(result)
+
+
+def _labels(term: str, rank: int, equation: str) -> Labels:
+    before, dots, after = term.partition("...")
+    free = rank - len(before) - len(after)
+    if free < 0 or (free and not dots):
+        raise ShapeError(
+            f"einsum requires one label per axis, got {term!r} for {rank} axes in {equation!r}"
+        )
+    return (*map(ord, before), *range(-free, 0), *map(ord, after))
+
+
+def _distinct(x: Node, labels: Labels) -> tuple[Node, Labels]:
+    """Repeated labels within one operand mean its diagonal."""
+    for label in labels:
+        if labels.count(label) > 1:
+            a = labels.index(label)
+            b = labels.index(label, a + 1)
+            x = diagonal(Tensor._from_node(x), 0, a, b).node
+            rest = tuple(n for i, n in enumerate(labels) if i not in (a, b))
+            return _distinct(x, (*rest, label))
+    return x, labels
+
+
+def _contracted(parts: list[tuple[Node, Labels]], result: Labels) -> Node:
+    """Contract from the left, summing each label as soon as nothing later needs it."""
+    sizes: dict[int, int] = {}
+    for x, labels in parts:
+        for label, n in zip(labels, x.shape):
+            if sizes.setdefault(label, n) != n:
+                if sizes[label] != 1 and n != 1:
+                    raise ShapeError(
+                        f"einsum requires equal lengths for a label, got {sizes[label]} and {n}"
+                    )
+                sizes[label] = max(sizes[label], n)
+    x, labels = parts[0]
+    for i, (y, y_labels) in enumerate(parts[1:], 1):
+        later = set(result).union(*(p[1] for p in parts[i + 1 :]))
+        x, labels = _pair(x, labels, y, y_labels, later, sizes)
+    x, labels = _summed(x, labels, set(result))
+    x = _permute(x, axes=tuple(labels.index(i) for i in result)) if labels != result else x
+    return x
+
+
+def _summed(x: Node, labels: Labels, keep: set[int]) -> tuple[Node, Labels]:
+    axes = tuple(i for i, label in enumerate(labels) if label not in keep)
+    if not axes:
+        return x, labels
+    return sum_(x, axis=axes), tuple(label for label in labels if label in keep)
+
+
+def _pair(x, xl, y, yl, later, sizes) -> tuple[Node, Labels]:
+    x, xl = _summed(*_squeezed(x, xl, yl, sizes), later | set(yl))
+    y, yl = _summed(*_squeezed(y, yl, xl, sizes), later | set(xl))
+    # A length-1 axis that was squeezed away may leave labels of the other side alone: sum them.
+    x, xl = _summed(x, xl, later | set(yl))
+    ol = tuple(i for i in xl if i in later) + tuple(i for i in yl if i in later and i not in xl)
+    if x.dtype is not y.dtype:
+        raise DTypeError(f"einsum requires equal dtypes, got {x.dtype} and {y.dtype}")
+    return contract(x, y, labels=(xl, yl, ol)), ol
+
+
+def _squeezed(x: Node, labels: Labels, other: Labels, sizes) -> tuple[Node, Labels]:
+    """Without the axes of length 1 that broadcast against a longer axis of the other operand."""
+    gone = [
+        i for i, label in enumerate(labels)
+        if x.shape[i] == 1 and sizes[label] != 1 and label in other
+    ]
+    if not gone:
+        return x, labels
+    shape = tuple(n for i, n in enumerate(x.shape) if i not in gone)
+    return _reshape(x, shape=shape), tuple(n for i, n in enumerate(labels) if i not in gone)
+
+
+# --------------------------------------------------------------------------- others
+@method()
+@composite("TraceBackward0")
+def trace(input: Tensor) -> Tensor:
+    """The sum of the diagonal."""
+    _rank("trace", (input, 2))
+    return diagonal(input).sum()
+
+
+@method()
+@composite("LinalgCrossBackward0")
+def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
+    """The cross product of 3-vectors."""
+    axis = next((i for i, n in enumerate(input.shape) if n == 3), -1) if dim is None else dim
+    a, b = ([x.select(axis, i) for i in range(3)] for x in (input, other))
+    return stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2],
+                  a[0] * b[1] - a[1] * b[0]], axis)
+
+
+@method()
+@composite("KronBackward0")
+def kron(input: Tensor, other: Tensor) -> Tensor:
+    """Each element of `input` times the whole of `other`."""
+    rank = max(input.ndim, other.ndim)
+    a = input.reshape((1,) * (rank - input.ndim) + tuple(input.shape))
+    b = other.reshape((1,) * (rank - other.ndim) + tuple(other.shape))
+    wide = a.reshape([n for m in a.shape for n in (m, 1)])
+    tall = b.reshape([n for m in b.shape for n in (1, m)])
+    return (wide * tall).reshape([n * m for n, m in zip(a.shape, b.shape)])
+
+
+@method()
+@composite("CdistBackward0")
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norm distances between the rows of two matrices."""
+    return norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
+
+
+@method("inv")
+@composite("LinalgInvExBackward0")
+def inverse(input: Tensor) -> Tensor:
+    """The inverse of each square matrix."""
+    if input.ndim < 2 or input.shape[-1] != input.shape[-2]:
+        raise ShapeError(f"inverse requires square matrices, got shape {tuple(input.shape)}")
+    return apply(library.inv, input)
+
+
+def _solve(A: Tensor, B: Tensor) -> Tensor:
+    """X with A X = B."""
+    return matmul(inverse(A), B)
+
+
+def _vector_norm(x: Tensor, ord=2, dim=None, keepdim=False, *, dtype=None) -> Tensor:
+    return norm(x, ord, dim, keepdim, dtype)
+
+
+def _linalg_norm(A: Tensor, ord=None, dim=None, keepdim=False, *, dtype=None) -> Tensor:
+    return norm(A, 2 if ord is None else ord, dim, keepdim, dtype)
+
+
+linalg = SimpleNamespace(
+    norm=_linalg_norm, vector_norm=_vector_norm, matrix_norm=lambda A, ord="fro": norm(A, ord,
+    (-2, -1)), inv=inverse, solve=_solve, matmul=matmul, cross=cross, diagonal=diagonal,
+    multi_dot=lambda ms: chain_matmul(*ms), outer=outer, vecdot=lambda x, y, dim=-1: (x * y).sum(dim),
+)
+
+
+def _imatmul(self: Tensor, other: Tensor) -> Tensor:
+    return self._inplace(matmul(self, other))
+
+
+Tensor.__matmul__ = lambda self, other: (  # type: ignore[attr-defined]
+    matmul(self, other) if isinstance(other, Tensor) else NotImplemented)
+Tensor.__rmatmul__ = lambda self, other: matmul(  # type: ignore[attr-defined]
+    as_tensor_like(other, self), self)
+Tensor.__imatmul__ = _imatmul  # type: ignore[attr-defined]
+
+
+def as_tensor_like(data, like: Tensor) -> Tensor:
+    """`data` as a tensor of the dtype of `like`."""
+    return as_tensor(data, dtype=like.dtype)
+

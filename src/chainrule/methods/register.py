@@ -1,0 +1,33 @@
+"""How a function becomes a Tensor method: defined once, found under all of PyTorch's names."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from ..tensor import Tensor
+
+
+def method(*aliases: str, inplace: bool = False, name: str | None = None) -> Callable:
+    """Make `f(input, ...)` also `Tensor.f`, and `Tensor.f_` that writes the result back."""
+
+    def install(function: Callable) -> Callable:
+        for public in (name or function.__name__, *aliases):
+            setattr(Tensor, public, function)
+            if inplace:
+                setattr(Tensor, public + "_", written_back(function, public + "_"))
+        return function
+
+    return install
+
+
+def written_back(function: Callable, name: str) -> Callable:
+    """The in-place form: compute, then bind the handle to the result."""
+
+    @functools.wraps(function)
+    def inplace(self, *args, **kwargs):
+        self._check_writable()
+        return self._inplace(function(self, *args, **kwargs))
+
+    inplace.__name__ = name
+    return inplace

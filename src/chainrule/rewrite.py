@@ -1,0 +1,181 @@
+"""Graph -> graph: simplification, common subexpressions, batching.
+
+No pass knows a device; each returns new nodes and leaves the old ones as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from .errors import GradError
+from .graph import Node, record, toposort
+from .ops import elementwise as ew
+from .ops import movement as mv
+from .ops.movement import expand, reshape
+from .scope import context, enter
+
+
+def rebuild(outputs: Sequence[Node], make: Callable[[Node, list[Node]], Node]) -> list[Node]:
+    """Map every node that is still to be computed, inputs first; `make(node, new_inputs)`."""
+    new: dict[Node, Node] = {}
+    for node in toposort(outputs):
+        if node.value is not None or node.op is None:
+            new[node] = node
+            continue
+        inputs = [new[x] for x in node.inputs]
+        saved = context.now
+        enter(node.scope, node.site)
+        try:
+            new[node] = make(node, inputs)
+        finally:
+            context.now = saved
+    return [new[n] for n in outputs]
+
+
+def again(node: Node, inputs: Sequence[Node]) -> Node:
+    """The same application on other inputs; the node itself when nothing changed."""
+    if all(a is b for a, b in zip(inputs, node.inputs)):
+        return node
+    return record(node.op, tuple(inputs), node.attrs, node.spec, node.op.differentiable)
+
+
+def rewrite(outputs: Sequence[Node]) -> list[Node]:
+    """Simplify, then compute equal things once.  Nodes that nothing needs fall away by
+    themselves: what is not reached from the outputs is not part of the graph."""
+    return share(simplify(outputs))
+
+
+# --------------------------------------------------------------------------- simplify
+def simplify(outputs: Sequence[Node]) -> list[Node]:
+    """Remove what does nothing: x * 1, x + 0, --x, reshape of reshape, detach, clone ...
+
+    Only rules that keep every bit of the result, NaN and -0.0 included.
+    """
+    return rebuild(outputs, _simpler)
+
+
+def _simpler(node: Node, inputs: list[Node]) -> Node:
+    rule = _RULES.get(node.op)
+    found = rule(node, *inputs) if rule is not None else None
+    return found if found is not None and found.spec is node.spec else again(node, inputs)
+
+
+def _is_number(x: Node, number: float) -> bool:
+    """Whether x is a structural constant: `fill` nodes are, scalar leaves are arguments."""
+    return x.op is ew.fill and x.attrs["value"] == number
+
+
+def _one_factor(node: Node, a: Node, b: Node) -> Node | None:
+    return a if _is_number(b, 1.0) else b if _is_number(a, 1.0) else None
+
+
+def _by_one(node: Node, a: Node, b: Node) -> Node | None:
+    return a if _is_number(b, 1.0) else None
+
+
+def _twice(op):
+    def rule(node: Node, x: Node) -> Node | None:
+        return x.inputs[0] if x.op is op and x.inputs else None
+
+    return rule
+
+
+def _pass(node: Node, x: Node, *others: Node) -> Node:
+    return x
+
+
+def _cast(node: Node, x: Node) -> Node | None:
+    return x if x.dtype is node.dtype else None
+
+
+def _reshape(node: Node, x: Node) -> Node | None:
+    if x.spec is node.spec:
+        return x
+    if x.op is reshape and x.inputs:
+        inner = x.inputs[0]
+        return inner if inner.spec is node.spec else reshape(inner, shape=node.shape)
+    return None
+
+
+def _permute(node: Node, x: Node) -> Node | None:
+    axes = node.attrs["axes"]
+    if axes == tuple(range(len(axes))):
+        return x
+    if x.op is mv.permute and x.inputs:
+        inner = tuple(x.attrs["axes"][a] for a in axes)
+        return x.inputs[0] if inner == tuple(range(len(inner))) else mv.permute(
+            x.inputs[0], axes=inner)
+    return None
+
+
+def _whole(node: Node, x: Node) -> Node | None:
+    return x if x.spec is node.spec else None
+
+
+_RULES: dict = {
+    ew.mul: _one_factor,
+    ew.div: _by_one,
+    ew.neg: _twice(ew.neg),
+    ew.logical_not: _twice(ew.logical_not),
+    ew.clone: _pass,
+    ew.detach: _pass,
+    ew.cast: _cast,
+    expand: _whole,
+    mv.slice_: _whole,
+    reshape: _reshape,
+    mv.permute: _permute,
+    ew.reattach: lambda node, x, y: y if y.spec is node.spec else None,
+}
+
+
+# --------------------------------------------------------------------------- share
+def share(outputs: Sequence[Node]) -> list[Node]:
+    """Compute equal applications (same op, attrs and inputs) once."""
+    known: dict[tuple, Node] = {}
+
+    def make(node: Node, inputs: list[Node]) -> Node:
+        key = (node.op, tuple(node.attrs.items()), tuple(inputs))
+        return known.setdefault(key, again(node, inputs))
+
+    return rebuild(outputs, make)
+
+
+# --------------------------------------------------------------------------- batch
+def batch(outputs: Sequence[Node], batched: Mapping[Node, Node], n: int) -> list[Node]:
+    """The graph of one example, for n examples at once.
+
+    `batched` gives, for a leaf of one example, the node that holds all n with a leading axis.
+    Each kind supplies its rule (`Op.batch`); what depends on no batched leaf stays as it is.
+    The results all have the leading axis.
+    """
+    new: dict[Node, tuple[Node, bool]] = {k: (v, True) for k, v in batched.items()}
+    for node in toposort(outputs, enter=lambda x: x not in batched):
+        if node in new:
+            continue
+        inputs = [new[x] if x in new else (x, False) for x in node.inputs]
+        if not any(flag for _, flag in inputs):
+            new[node] = (node, False)
+            continue
+        new[node] = (_batched(node, inputs), True)
+    return [_with_axis(*new[o], n) for o in outputs]
+
+
+def _batched(node: Node, inputs: list[tuple[Node, bool]]) -> Node:
+    if node.op.batch is None:
+        raise GradError(
+            f"vmap requires ops with a batching rule, got {node.name}", site=node.where
+        )
+    saved = context.now
+    enter(node.scope, node.site)
+    try:
+        return node.op.batch([f for _, f in inputs], *[x for x, _ in inputs], **node.attrs)
+    finally:
+        context.now = saved
+
+
+def _with_axis(node: Node, flag: bool, n: int) -> Node:
+    if flag:
+        return node
+    return expand(reshape(node, shape=(1, *node.shape)), shape=(n, *node.shape))
+
+

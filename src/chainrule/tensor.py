@@ -1,0 +1,652 @@
+"""Tensor: a handle on a node, with PyTorch's names.
+
+A handle can be bound to another node: that is what an in-place operation does.  Nodes never
+change, so every value that was recorded stays what it was.  A view holds its base and the
+movement op that leads to it; writing through it rewrites the base's node, and whoever reads the
+base or another view of it afterwards sees the write - autograd included.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from . import config, dtypes, printing
+from .autodiff import backpropagate, free, is_leaf, seed
+from .devices import CPU, device
+from .dtypes import dtype
+from .errors import ArgumentTypeError, DTypeError, GradError, ShapeError
+from .grad_mode import set_grad_enabled
+from .graph import Node, leaf
+from .history import GradFn, RemovableHandle, why
+from .interpreter import run
+from .ops import elementwise as ew
+from .ops import movement as mv
+from .ops.op import Op, expand_to
+from .scope import context
+from .shapes import Size, contiguous_strides, view_strides
+
+
+class Tensor:
+    """An n-dimensional array, recorded now and computed when somebody looks.
+
+    >>> import chainrule as torch
+    >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> y.backward(); x.grad
+    tensor([2., 4.])
+    """
+
+    _node: Node
+    _base: Tensor | None = None  # the tensor this is a view of
+    _step: tuple[Op, dict]  # the movement op from the base to this view
+    _seen = 0  # the version of the storage that _node was derived from
+    _version = 0  # how often this storage was written
+    _grad: Tensor | None = None
+    _hooks: list | None = None
+    _retains = False
+    __array_priority__ = 1000  # numpy_array * tensor is a Tensor
+
+    def __new__(cls, *data, dtype: dtype | None = None, device=None):
+        return cls._legacy(cls, data, dtype, device)  # type: ignore[attr-defined]
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    # ------------------------------------------------------------------ the node
+    @property
+    def node(self) -> Node:
+        """The node this handle is bound to now."""
+        base = self._base
+        if base is not None:
+            version = self._storage()._version
+            if self._seen != version:
+                op, attrs = self._step
+                with set_grad_enabled(True):
+                    self._node = op(base.node, **attrs)
+                self._seen = version
+        return self._node
+
+    def _storage(self) -> Tensor:
+        """The tensor at the root of the views: the one that owns the values."""
+        tensor = self
+        while tensor._base is not None:
+            tensor = tensor._base
+        return tensor
+
+    @classmethod
+    def _from_node(cls, node: Node) -> Tensor:
+        tensor = object.__new__(cls)
+        tensor._node = node
+        if node.depth > config.MAX_PENDING_DEPTH:
+            run(node)
+        return tensor
+
+    @staticmethod
+    def _make_subclass(cls, data: Tensor, requires_grad: bool = False):
+        """A handle of class `cls` on the values of `data`, without its history."""
+        tensor = object.__new__(cls)
+        tensor._node = ew.detach(data.node) if data.requires_grad else data.node
+        if requires_grad:
+            tensor._become_leaf(tensor._node)
+        return tensor
+
+    def _view(self, op: Op, **attrs) -> Tensor:
+        """A view of this tensor: writing to either changes both."""
+        view = object.__new__(Tensor)
+        view._node = op(self.node, **attrs)
+        view._base = self
+        view._step = (op, attrs)
+        view._seen = self._storage()._version
+        return view
+
+    # ------------------------------------------------------------------ writing
+    def _write(self, new: Node, value_only: bool = False) -> None:
+        """Bind this storage, or the part of it that this view shows, to a new value.
+
+        `value_only` leaves the history alone: what `.data` and writes under no_grad do.
+        """
+        base = self._base
+        if base is not None:
+            op, attrs = self._step
+            cut = op is ew.detach
+            if cut and new.requires_grad:
+                new = ew.detach(new)
+            base._write(new if cut else _write_back(op, attrs, base.node, new), value_only or cut)
+            return
+        old = self._node
+        if not old.requires_grad:
+            self._node = new
+        elif old.owner is not None:
+            self._become_leaf(new)
+        elif value_only or not context.now.grad_enabled:
+            with set_grad_enabled(True):
+                self._node = ew.reattach(old, new)
+        else:
+            self._node = new
+        self._version += 1
+
+    def _inplace(self, result: Tensor) -> Tensor:
+        """Make `result` the value of this tensor: the second half of every in-place method."""
+        self._check_writable()
+        node = result.node
+        if node.dtype is not self.dtype:
+            node = self._cast_result(node)
+        if node.shape != self.shape:
+            node = _stretched(node, self.shape)
+        self._write(node)
+        return self
+
+    def _check_writable(self) -> None:
+        storage = self._storage()
+        root = storage._node
+        if root.owner is not None and root.requires_grad and context.now.grad_enabled:
+            if not self._through_detach():
+                raise GradError(
+                    "in-place operations require a tensor whose history can change, got "
+                    f"{'a view of ' if storage is not self else ''}a leaf Variable that requires "
+                    "grad",
+                    hint="write under torch.no_grad(), or to .data",
+                )
+        tensor: Tensor | None = self
+        while tensor is not None and tensor._base is not None:
+            if tensor._step[0] is mv.expand:
+                raise ShapeError(
+                    "in-place operations require elements of their own, got an expanded tensor "
+                    f"of shape {tuple(self.shape)} (unsupported operation: more than one element "
+                    "of the written-to tensor refers to a single memory location)",
+                    hint="call .clone() before writing",
+                )
+            tensor = tensor._base
+
+    def _through_detach(self) -> bool:
+        tensor = self
+        while tensor._base is not None:
+            if tensor._step[0] is ew.detach:
+                return True
+            tensor = tensor._base
+        return False
+
+    def _cast_result(self, node: Node) -> Node:
+        from_, to = node.dtype, self.dtype
+        if from_.is_floating_point and not to.is_floating_point:
+            raise DTypeError(
+                f"in-place operations require a result that fits, got {from_} into {to} "
+                f"(result type {_pretty(from_)} can't be cast to the desired output type "
+                f"{_pretty(to)})",
+                hint="write x = x + ... instead of x += ..., or convert the tensor first",
+            )
+        return ew.cast(node, dtype=to)
+
+    def _become_leaf(self, node: Node) -> None:
+        """Bind to a leaf that requires grad and has the value of `node`, now or later."""
+        if node.value is not None:
+            new = leaf(node.value, node.dtype)
+        else:
+            new = ew.detach(node)
+            new.lost = None
+        new.requires_grad = True
+        new.owner = weakref.ref(self)
+        new.hooks = self._hooks
+        self._base = None
+        self._node = new
+
+    # ------------------------------------------------------------------ facts
+    @property
+    def shape(self) -> Size:
+        return Size(self._node.spec.shape)
+
+    @property
+    def dtype(self) -> dtype:
+        return self._node.spec.dtype
+
+    @property
+    def device(self) -> device:
+        return CPU
+
+    @property
+    def ndim(self) -> int:
+        return len(self._node.spec.shape)
+
+    @property
+    def is_leaf(self) -> bool:
+        node = self.node
+        return not node.requires_grad or is_leaf(node)
+
+    @property
+    def requires_grad(self) -> bool:
+        return self.node.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Let operations on this tensor be recorded for back-propagation from now on."""
+        node = self.node
+        if requires_grad == node.requires_grad:
+            return self
+        if not requires_grad:
+            if not is_leaf(node):
+                raise GradError(
+                    "requires_grad_(False) requires a leaf, got the result of "
+                    f"{node.name} (you can only change requires_grad flags of leaf variables)",
+                    hint="use .detach()",
+                )
+            self._node = ew.detach(node)
+            self._version += 1
+            return self
+        if not node.dtype.is_floating_point:
+            raise GradError(
+                f"requires_grad_ requires a floating point dtype, got {node.dtype} "
+                "(only Tensors of floating point dtype can require gradients)",
+                hint="convert first: x.float()",
+            )
+        self._become_leaf(node)
+        return self
+
+    @property
+    def grad_fn(self) -> GradFn | None:
+        """The node of this tensor as PyTorch shows it; None for leaves."""
+        node = self.node
+        return GradFn(node) if node.requires_grad and not is_leaf(node) else None
+
+    def stride(self, dim: int | None = None):
+        """The steps between neighbours along each axis, in elements of the storage.
+
+        Results that are no views are row-major, also where PyTorch would keep the order of a
+        transposed input.
+        """
+        strides = _strides(self)
+        return strides if dim is None else strides[dim]
+
+    def storage_offset(self) -> int:
+        """Where the first element lies in the storage."""
+        if self._base is None:
+            return 0
+        op, attrs = self._step
+        offset = self._base.storage_offset()
+        if op is mv.slice_:
+            strides = _strides(self._base)
+            offset += sum(b[0] * s for b, s in zip(attrs["bounds"], strides))
+        return offset
+
+    def is_contiguous(self, memory_format=None) -> bool:
+        if self._base is None:
+            return True
+        needed = contiguous_strides(self.shape)
+        return all(
+            a == b or n == 1 for a, b, n in zip(_strides(self), needed, self.shape)
+        ) or 0 in self.shape
+
+    # ------------------------------------------------------------------ values
+    def _value(self) -> np.ndarray:
+        """The value, computed now if it is not known yet.  Read only: never write to it."""
+        node = self.node
+        if node.value is None:
+            run(node)
+        return node.value
+
+    def item(self):
+        """The only element, as a Python number.
+
+        Raises RuntimeError (ShapeError) unless there is exactly one element.
+        """
+        value = self._value()
+        if value.size != 1:
+            raise ShapeError(
+                f"item requires a tensor with one element, got shape {tuple(self.shape)} "
+                f"(a Tensor with {value.size} elements cannot be converted to Scalar)"
+            )
+        found = value.item()
+        return found if isinstance(found, (int, float)) else float(found)
+
+    def tolist(self):
+        """The values as nested lists of Python numbers."""
+        value = self._value()
+        if value.dtype.kind == "V" or value.dtype.name == "bfloat16":
+            value = value.astype(np.float32)
+        return value.tolist()
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """A NumPy array with the values: a copy, unlike PyTorch's, which shares memory."""
+        if self.requires_grad and not force:
+            raise GradError(
+                "numpy requires a tensor that does not require grad, got one that does "
+                "(Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
+                "instead.)",
+                hint="use x.detach().numpy()",
+            )
+        return self._value().copy()
+
+    def __array__(self, dtype=None, copy=None):
+        array = self.numpy()
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    # ------------------------------------------------------------------ gradients
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward() has accumulated, or None (`why()` says why)."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise ArgumentTypeError(f"grad requires a Tensor or None, got {type(value)}")
+            if value.shape != self.shape or value.dtype is not self.dtype:
+                raise ShapeError(
+                    f"grad requires the tensor's shape and dtype, {tuple(self.shape)} and "
+                    f"{self.dtype}, got {tuple(value.shape)} and {value.dtype}"
+                )
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    @property
+    def data(self) -> Tensor:
+        """This tensor without its history; writing to it writes to this tensor."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        new = value.node
+        if new.requires_grad:
+            new = ew.detach(new)
+        node = self._node
+        if new.spec is node.spec:
+            self._write(new, value_only=True)
+        elif self._base is None and is_leaf(node):
+            self._version += 1
+            self._become_leaf(new) if node.requires_grad else setattr(self, "_node", new)
+        else:
+            raise ShapeError(
+                f"data requires a tensor like {node.spec!r}, got {new.spec!r}",
+                hint="only a leaf can be given data of another shape or dtype",
+            )
+
+    def detach(self) -> Tensor:
+        """The same values, through which no gradient passes."""
+        return self._view(ew.detach)
+
+    def detach_(self) -> Tensor:
+        """Forget the history of this tensor."""
+        self._node = ew.detach(self.node)
+        self._base = None
+        return self
+
+    def backward(
+        self, gradient=None, retain_graph=None, create_graph=False, inputs=None
+    ) -> None:
+        """Accumulate d(self)/d(leaf) into `.grad` of every leaf that requires grad.
+
+        `gradient` is the cotangent of this tensor; a scalar needs none.  The graph is freed
+        unless `retain_graph` (default: `create_graph`).  Nothing is computed: the gradients are
+        recorded, and run when they are looked at or the optimizer steps.
+        """
+        backward([self], [gradient], retain_graph, create_graph, inputs)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this intermediate in `.grad` when backward passes."""
+        node = self.node
+        if not node.requires_grad:
+            raise GradError(
+                "retain_grad requires a tensor that requires grad, got one that does not "
+                "(can't retain_grad on Tensor that has requires_grad=False)"
+            )
+        if is_leaf(node) or self._retains:
+            return
+        self._retains = True
+        handle = weakref.ref(self)
+
+        def keep(ct: Node) -> None:
+            tensor = handle()
+            if tensor is not None:
+                _accumulate_grad(tensor, ct, create_graph=ct.requires_grad)
+
+        _hook_list(self).append(keep)
+
+    @property
+    def retains_grad(self) -> bool:
+        return self._retains
+
+    def register_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(grad)` with the gradient of this tensor; what it returns replaces it."""
+        if not self.requires_grad:
+            raise GradError(
+                "register_hook requires a tensor that requires grad, got one that does not "
+                "(cannot register a hook on a tensor that doesn't require gradient)"
+            )
+
+        def call(ct: Node) -> Node | None:
+            result = hook(Tensor._from_node(ct))
+            return None if result is None else result.node
+
+        return RemovableHandle(_hook_list(self), call)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(tensor)` after backward has accumulated into `.grad`."""
+        if self.__dict__.get("_after_grad") is None:
+            self._after_grad: list = []
+        return RemovableHandle(self._after_grad, hook)
+
+    def why(self) -> str:
+        """Why this tensor has, or has not, a gradient: one sentence with a line number."""
+        return why(self.node, self._grad is not None)
+
+    # ------------------------------------------------------------------ Python's protocols
+    def __repr__(self, *, tensor_contents=None) -> str:
+        return _text(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 else object.__format__(self, spec)
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise ShapeError(
+                f"bool() requires a tensor with one element, got shape {tuple(self.shape)} "
+                "(Boolean value of Tensor with more than one value is ambiguous)",
+                hint="use .any() or .all()",
+            )
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.is_floating_point or self.numel() != 1:
+            raise ArgumentTypeError(
+                "an index requires an integer tensor with one element, got "
+                f"{self.dtype} of shape {tuple(self.shape)} (only integer tensors of a single "
+                "element can be converted to an index)"
+            )
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise ArgumentTypeError("len() requires at least one axis, got a 0-d tensor")
+        return self._node.spec.shape[0]
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __deepcopy__(self, memo):
+        if not self.is_leaf:
+            raise GradError(
+                "deepcopy requires a leaf, got a tensor with history (Only Tensors created "
+                "explicitly by the user support the deepcopy protocol at the moment)",
+                hint="use x.detach().clone()",
+            )
+        copy = type(self)._make_subclass(type(self), self.detach(), self.requires_grad)
+        memo[id(self)] = copy
+        if self._grad is not None:
+            copy._grad = self._grad.__deepcopy__(memo)
+        return copy
+
+    def __reduce_ex__(self, protocol):
+        raise ArgumentTypeError(
+            "pickling requires a format that runs no code when it is read, got pickle: chainrule "
+            "never pickles or unpickles",
+            hint="use torch.save(obj, path) and torch.load(path)",
+        )
+
+
+# ---------------------------------------------------------------------- recording
+def apply(op: Op, *inputs: Tensor, **attrs) -> Tensor:
+    """Record op on tensors (Python numbers become scalar leaves)."""
+    return Tensor._from_node(
+        op(*[x.node if isinstance(x, Tensor) else x for x in inputs], **attrs)
+    )
+
+
+def from_array(array: np.ndarray, requires_grad: bool = False) -> Tensor:
+    """A leaf on an array that nobody will write to any more."""
+    tensor = Tensor._from_node(leaf(array))
+    if requires_grad:
+        tensor.requires_grad_()
+    return tensor
+
+
+def run_tensors(tensors: Iterable[Tensor]) -> None:
+    """Compute the values of all these tensors as one program."""
+    pending = [t.node for t in tensors]
+    run(*[n for n in pending if n.value is None])
+
+
+def _stretched(node: Node, shape) -> Node:
+    if len(node.shape) > len(shape) or any(
+        n not in (1, m) for n, m in zip(reversed(node.shape), reversed(shape))
+    ):
+        raise ShapeError(
+            f"in-place operations require a result of the tensor's shape {tuple(shape)}, got "
+            f"{node.shape} (output with shape {list(shape)} doesn't match the broadcast shape "
+            f"{list(node.shape)})"
+        )
+    return expand_to(node, tuple(shape))
+
+
+def _write_back(op: Op, attrs: dict, base: Node, new: Node) -> Node:
+    """The value of the base once the view op(base, **attrs) has the value `new`."""
+    if op is mv.reshape:
+        return mv.reshape(new, shape=base.shape)
+    if op is mv.permute:
+        return mv.permute(new, axes=mv.inverse(attrs["axes"]))
+    return mv.setslice(base, new, **attrs)
+
+
+def _strides(tensor: Tensor) -> tuple[int, ...]:
+    if tensor._base is None:
+        return contiguous_strides(tensor.shape)
+    op, attrs = tensor._step
+    strides = _strides(tensor._base)
+    if op is mv.permute:
+        return tuple(strides[a] for a in attrs["axes"])
+    if op is mv.slice_:
+        return tuple(s * b[2] for s, b in zip(strides, attrs["bounds"]))
+    if op is mv.expand:
+        pairs = zip(strides, tensor._base.shape, tensor.shape)
+        return tuple(s if n == m else 0 for s, n, m in pairs)
+    if op is mv.reshape:
+        return view_strides(tensor._base.shape, strides, attrs["shape"]) or ()
+    return strides
+
+
+# ---------------------------------------------------------------------- backward
+def backward(
+    tensors: Sequence[Tensor], gradients: Sequence, retain_graph=None, create_graph=False,
+    inputs=None,
+) -> None:
+    """Record the gradients of all leaves and accumulate them into `.grad`."""
+    outputs = [t.node for t in tensors]
+    cotangents = [_cotangent(t, g) for t, g in zip(tensors, gradients)]
+    wrt = None if inputs is None else [t.node for t in inputs]
+    with set_grad_enabled(create_graph):
+        found = backpropagate(outputs, cotangents, wrt)
+        wanted = None if inputs is None else {id(t): t for t in inputs}
+        for node, ct in found.items():
+            tensor = node.owner() if node.owner is not None else None
+            if tensor is not None and (wanted is None or id(tensor) in wanted):
+                _accumulate_grad(tensor, ct, create_graph)
+        for t in inputs or ():
+            if not is_leaf(t.node) and t.node in found:
+                _accumulate_grad(t, found[t.node], create_graph)
+    if not (create_graph if retain_graph is None else retain_graph):
+        free(outputs)
+
+
+def _cotangent(tensor: Tensor, gradient) -> Node:
+    """The cotangent that backward starts from, checked."""
+    node = tensor.node
+    if not node.requires_grad:
+        raise GradError(
+            "backward requires a tensor that requires grad, got one that does not (element 0 of "
+            "tensors does not require grad and does not have a grad_fn)",
+            hint=why(node, tensor._grad is not None),
+        )
+    if gradient is None:
+        if tensor.numel() != 1:
+            raise GradError(
+                f"backward requires a scalar or a given gradient, got shape {node.shape} "
+                "(grad can be implicitly created only for scalar outputs)",
+                hint="call .sum() or .mean() first, or pass gradient=torch.ones_like(y)",
+            )
+        return seed(node)
+    if not isinstance(gradient, Tensor):
+        gradient = apply(ew.fill, tensor, value=float(gradient))
+    if gradient.shape != node.shape:
+        raise ShapeError(
+            f"backward requires a gradient of the tensor's shape {node.shape}, got "
+            f"{tuple(gradient.shape)} (Mismatch in shape)"
+        )
+    found = gradient.node
+    return found if found.dtype is node.dtype else ew.cast(found, dtype=node.dtype)
+
+
+def _accumulate_grad(tensor: Tensor, ct: Node, create_graph: bool) -> None:
+    old = tensor._grad
+    if old is None:
+        tensor._grad = Tensor._from_node(ct)
+    elif create_graph:
+        tensor._grad = Tensor._from_node(ew.add(old.node, ct))
+    else:
+        old._write(ew.add(old.node, ct))
+    for hook in list(tensor.__dict__.get("_after_grad", ())):
+        hook(tensor)
+
+
+def _hook_list(tensor: Tensor) -> list:
+    """The hooks of the node this tensor is bound to; a leaf takes them along when it is
+    written."""
+    node = tensor.node
+    if node.hooks is None:
+        node.hooks = []
+    if is_leaf(node):
+        tensor._hooks = node.hooks
+    return node.hooks
+
+
+def _text(tensor: Tensor) -> str:
+    node = tensor.node
+    plain = node.dtype in (dtypes.bool_, dtypes.int64, dtypes.default_dtype())
+    fn = tensor.grad_fn
+    return printing.format_tensor(
+        tensor._value(),
+        dtype_suffix=None if plain and 0 not in node.shape else repr(node.dtype),
+        requires_grad=node.requires_grad,
+        grad_fn=None if fn is None else fn.name(),
+    )
+
+
+def _pretty(d: dtype) -> str:
+    return {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int",
+            "bool": "Bool", "float16": "Half"}.get(d.name, d.name)
