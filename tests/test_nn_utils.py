@@ -65,6 +65,12 @@ REFUSED = [
      "sequences (L_i, *) that agree in *, got (2, 3) and (2, 4)"),
     (lambda: rnn.pad_sequence([torch.ones(2)], padding_side="up"), ValueError,
      "padding_side 'left' or 'right', got 'up'"),
+    (lambda: rnn.pack_padded_sequence(torch.ones(3, 2), [3, 4]), RuntimeError,
+     "requires 2 lengths in [1, 3], longest first, got [3, 4]"),
+    (lambda: rnn.pack_padded_sequence(torch.ones(3, 2), [1, 3]), RuntimeError,
+     "longest first, got [1, 3]"),
+    (lambda: rnn.pad_packed_sequence(rnn.pack_sequence([torch.ones(2)]), total_length=1),
+     ValueError, "total_length >= 2, got 1"),
 ]  # fmt: skip
 
 

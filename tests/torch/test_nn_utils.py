@@ -107,3 +107,33 @@ def test_unpad_sequence_undoes_it():
             padded = lib.nn.utils.rnn.pad_sequence(sequences, batch_first)
             back = lib.nn.utils.rnn.unpad_sequence(padded, lengths, batch_first)
             assert [s.tolist() for s in back] == [[0, 1, 2], [0], [0, 1]]
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("enforce_sorted", [False, True])
+@pytest.mark.parametrize("trailing", [(), (3,)])
+def test_packed_sequences(batch_first, enforce_sorted, trailing):
+    lengths = [5, 4, 2, 2, 1] if enforce_sorted else [2, 5, 1, 4, 2]
+    results = []
+    for lib in (cr, torch):
+        rnn = lib.nn.utils.rnn
+        x = lib.tensor(np.random.default_rng(0).standard_normal((5, 5, *trailing)))
+        x.requires_grad_()
+        packed = rnn.pack_padded_sequence(x, lib.tensor(lengths), batch_first, enforce_sorted)
+        padded, back = rnn.pad_packed_sequence(packed, batch_first, -1.0, total_length=7)
+        (packed.data**2).sum().backward()
+        gradient = x.grad.tolist()
+        (padded**3).sum().backward()
+        results.append(
+            [None if part is None else part.tolist() for part in packed]
+            + [padded.tolist(), back.tolist(), gradient, x.grad.tolist()]
+        )
+    assert results[0] == results[1]
+
+
+def test_packed_lists_of_sequences():
+    for lib in (cr, torch):
+        rnn = lib.nn.utils.rnn
+        packed = rnn.pack_sequence([lib.arange(n) for n in (1, 3, 2)], enforce_sorted=False)
+        assert packed.data.tolist() == [0, 0, 0, 1, 1, 2]
+        assert [s.tolist() for s in rnn.unpack_sequence(packed)] == [[0], [0, 1, 2], [0, 1]]

@@ -7,16 +7,16 @@ import math
 import warnings
 from collections.abc import Callable
 
+import numpy as np
+
 from ..errors import ArgumentError
 from ..grad_mode import no_grad
 from ..methods.create import empty_like
 from ..methods.create import eye as identity
-from ..methods.linalg import qr
 from ..methods.pointwise import where
 from ..methods.sample import randperm
-from ..methods.shape import diagonal
 from ..random import Generator
-from ..tensor import Tensor
+from ..tensor import Tensor, from_array
 
 _LINEAR = ["linear", *(f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)), "sigmoid"]
 _GAINS = dict.fromkeys(_LINEAR, 1.0) | {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
@@ -309,10 +309,11 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
         return tensor
     rows = tensor.shape[0]
     flat = empty_like(tensor.reshape(rows, -1)).normal_(0, 1, generator=generator)
+    flat = flat.double().numpy()
     wide = rows < flat.shape[1]
-    q, r = qr(flat.T if wide else flat)
-    q = q * diagonal(r).sign()
-    return tensor.copy_((q.T if wide else q).reshape(tensor.shape)).mul_(gain)
+    q, r = np.linalg.qr(flat.T if wide else flat)
+    q = q * np.sign(np.diagonal(r))
+    return tensor.copy_(from_array(q.T if wide else q).reshape(tensor.shape)).mul_(gain)
 
 
 @no_grad()
