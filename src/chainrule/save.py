@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import operator
 import os
 import re
 import sys
@@ -465,7 +466,8 @@ KINDS = (
     Kind("ordered", OrderedDict, lambda w, v, p: w.pairs(v, p),
          lambda r, x: OrderedDict(r.pairs(x))),
     Kind("counter", Counter, lambda w, v, p: w.pairs(v, p), lambda r, x: Counter(dict(r.pairs(x)))),
-    Kind("size", Size, lambda w, v, p: list(v), lambda r, x: Size(x)),
+    Kind("size", Size, lambda w, v, p: list(v),
+         lambda r, x: Size([operator.index(n) for n in x])),
     Kind("dtype", dtypes.dtype, lambda w, v, p: v.name, lambda r, x: dtypes.by_name(x)),
     Kind("device", device, lambda w, v, p: str(v), lambda r, x: device(x)),
     Kind("array", np.ndarray, lambda w, v, p: w.array(v, p), lambda r, x: r.array(x)),
