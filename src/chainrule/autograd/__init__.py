@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .. import tensor as _tensor
 from ..autodiff import backpropagate, free
 from ..errors import GradError
 from ..grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from ..ops import elementwise as _ew
 from ..scope import composite
-from ..tensor import Tensor
+from ..tensor import Tensor, _cotangent
+from ..tensor import backward as _backward
 from . import functional
 from .function import Function
 from .gradcheck import gradcheck, gradgradcheck
@@ -31,7 +31,7 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False, 
     tensors = _listed(tensors)
     gradients = [None] * len(tensors) if grad_tensors is None else _listed(grad_tensors)
     wrt = None if inputs is None else _listed(inputs)
-    _tensor.backward(tensors, gradients, retain_graph, create_graph, wrt)
+    _backward(tensors, gradients, retain_graph, create_graph, wrt)
 
 
 @composite()
@@ -55,7 +55,7 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
                 hint=x.why(),
             )
     nodes = [x.node for x in outputs]
-    cotangents = [_tensor._cotangent(x, g) for x, g in zip(outputs, given)]
+    cotangents = [_cotangent(x, g) for x, g in zip(outputs, given)]
     with set_grad_enabled(create_graph):
         found = backpropagate(nodes, cotangents, [x.node for x in inputs])
     if not (create_graph if retain_graph is None else retain_graph):
