@@ -7,9 +7,10 @@ autodiff.py, interpreter.py and tensor.py, in this order.
 
 from __future__ import annotations
 
-import difflib as _difflib
+import importlib as _importlib
 
 from . import config, random
+from . import dtypes as _dtypes
 from .config import get_num_threads, set_num_threads
 from .constants import e, finfo, iinfo, inf, nan, pi
 from .devices import device
@@ -35,7 +36,7 @@ from .grad_mode import (
     set_grad_enabled,
 )
 from .methods import *  # noqa: F403
-from .ops.op import ALL_OPS as _ALL_OPS
+from .ops.op import forget_plans as _forget_plans
 from .printing import get_printoptions, set_printoptions
 from .random import Generator
 from .shapes import Size
@@ -44,12 +45,11 @@ from .version import __version__
 
 # isort: split
 from . import accelerator, amp, autograd, backends, cuda, func, functional, nn, optim, utils
-from . import distributions, serialization, testing
+from . import serialization
 from .backprop import backprop
 from .compile import compile, compiler
 from .func import vmap
 from .save import load, save
-from .view import draw, show
 
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
@@ -59,11 +59,8 @@ strided, contiguous_format, preserve_format, channels_last = (
 
 def set_default_dtype(d: dtype) -> None:
     """Make `d` the dtype of floating-point tensors made from Python numbers."""
-    from . import dtypes
-
-    dtypes.set_default(d)
-    for op in _ALL_OPS:
-        op.plans.clear()
+    _dtypes.set_default(d)
+    _forget_plans()
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
@@ -84,8 +81,18 @@ def typename(obj) -> str:
     return obj.type() if isinstance(obj, Tensor) else type(obj).__name__
 
 
+# Loaded when first asked for, so that `import chainrule` stays instant.
+_LATER = {"distributions": None, "onnx": None, "testing": None, "view": None, "draw": "view",
+          "show": "view"}
+
+
 def __getattr__(name: str):
-    """A name that is missing: say so, and name the nearest one that exists."""
-    near = _difflib.get_close_matches(name, globals(), n=1)
+    if name in _LATER:
+        module = _importlib.import_module(f".{_LATER[name] or name}", __name__)
+        return getattr(module, name) if _LATER[name] else module
+    import difflib
+
+    # A name that is missing: say so, and name the nearest one that exists.
+    near = difflib.get_close_matches(name, [*globals(), *_LATER], n=1)
     hint = f"; the nearest name is {near[0]!r}" if near else ""
     raise AttributeError(f"module 'chainrule' has no attribute {name!r}{hint}")

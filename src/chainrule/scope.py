@@ -100,17 +100,27 @@ class _Context(threading.local):
 context = _Context()
 
 
+# File name -> whether it is chainrule's own code; filled as files are met.
+own_files: dict[str, bool] = {}
+
+
 def locate() -> tuple[CodeType, int]:
     """The innermost frame of the call stack that is not chainrule's own code."""
     frame = sys._getframe(1)
     code = frame.f_code
-    while code.co_filename.startswith(_PACKAGE) and code.co_filename not in _USER_FILES:
+    while own_files.get(code.co_filename) or _is_own(code.co_filename):
         outer = frame.f_back
         if outer is None:
             break
         frame = outer
         code = frame.f_code
     return (code, frame.f_lasti)
+
+
+def _is_own(filename: str) -> bool:
+    own = filename.startswith(_PACKAGE) and filename not in _USER_FILES
+    own_files[filename] = own
+    return own
 
 
 def current_site() -> Site:

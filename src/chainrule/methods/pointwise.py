@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes
+from .. import config, dtypes
 from ..devices import device as Device
 from ..devices import require_cpu
 from ..errors import ArgumentError, ArgumentTypeError
 from ..graph import Node, leaf
 from ..ops import elementwise as ew
-from ..ops.op import Elementwise, Op
+from ..ops.op import Elementwise, Op, scalar
 from ..scope import composite
 from ..tensor import Tensor, apply, from_array
 from .create import as_tensor
@@ -52,11 +52,12 @@ def _operand(x: Any, name: str) -> Any:
     raise ArgumentTypeError(f"{name} requires tensors or numbers, got {type(x).__name__}")
 
 
-def _unary(op: Op, name: str, formula: str) -> Callable:
+def _unary(op: Elementwise, name: str, formula: str) -> Callable:
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         if not isinstance(input, Tensor):
-            raise ArgumentTypeError(f"{name} requires a Tensor, got {type(input).__name__}")
-        result = Tensor._from_node(op(input.node))
+            kind = input.__class__.__name__
+            raise ArgumentTypeError(f"{name} requires a Tensor, got {kind}")
+        result = Tensor._from_node(op.unary(input.node))
         return result if out is None else out._inplace(result)
 
     function.__name__ = function.__qualname__ = name
@@ -649,24 +650,21 @@ def type(self: Tensor, dtype=None, non_blocking=False):
 # --------------------------------------------------------------------------- Python's operators
 def _operator(op: Elementwise, reflected: bool = False) -> Callable:
     """The method behind an operator: the shortest way from a line of the user's to a node."""
-    wrap = Tensor._from_node
-    new = object.__new__
+    new, binary, deepest = object.__new__, op.binary, config.MAX_PENDING_DEPTH
 
     def operate(self, other):
-        if other.__class__ is Tensor and other._base is None:
-            right = other._node
-        elif isinstance(other, Tensor):
-            right = other.node
+        left = self._node if self._base is None else self.node
+        if isinstance(other, Tensor):
+            right = other._node if other._base is None else other.node
         elif isinstance(other, _NUMBERS):
-            right = other
+            right = scalar(other, left)
         elif isinstance(other, np.ndarray):
             right = as_tensor(other).node
         else:
             return NotImplemented
-        left = self._node if self._base is None else self.node
-        node = op(right, left) if reflected else op(left, right)
-        if node.depth > 10_000:
-            return wrap(node)
+        node = binary(right, left) if reflected else binary(left, right)
+        if node.depth > deepest:
+            return Tensor._from_node(node)
         result = new(Tensor)
         result._node = node
         return result

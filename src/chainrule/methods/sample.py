@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from .. import dtypes
 from .. import random as rnd
 from ..devices import require_cpu
-from ..errors import ArgumentError, DTypeError
+from ..errors import DTypeError
 from ..random import Generator
 from ..scope import composite
 from ..tensor import Tensor, from_array
@@ -86,21 +87,23 @@ def randn(*size, generator=None, dtype=None, device=None, requires_grad=False, o
     return from_array(_from(generator).normal(shape_of("randn", size), dtype.np), requires_grad)
 
 
-def randint(low, high=None, size=None, *, generator=None, dtype=None, device=None,
+def randint(*bounds, low=0, high=None, size=None, generator=None, dtype=None, device=None,
             requires_grad=False) -> Tensor:
-    """Integers from [low, high), or from [0, low)."""
+    """Integers from [low, high), given as f(high, size) or f(low, high, size).
+
+    >>> import chainrule as torch
+    >>> _ = torch.manual_seed(0); torch.randint(0, 10, (5,))
+    tensor([4, 9, 3, 0, 3])
+    """
     require_cpu(device)
     if size is None:
-        low, high, size = 0, low, high
+        *bounds, size = bounds
     if high is None:
-        low, high = 0, low
-    dtype = dtype or dtypes.int64
-    low, high = int(low), int(high)
-    if low >= high:
-        raise ArgumentError(f"randint requires low < high, got {low} and {high} (random_ expects "
-                            "'from' to be less than 'to')")
+        *bounds, high = bounds
+    low = int(bounds[0] if bounds else low)
     shape = shape_of("randint", tuple(size))
-    return from_array(_from(generator).integers(low, high, shape, dtype.np), requires_grad)
+    dtype = dtype or dtypes.int64
+    return from_array(_from(generator).integers(low, int(high), shape, dtype.np), requires_grad)
 
 
 def randperm(n: int, *, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -110,35 +113,63 @@ def randperm(n: int, *, generator=None, dtype=None, device=None, requires_grad=F
     return from_array(order.astype((dtype or dtypes.int64).np, copy=False))
 
 
+def _memory_axes(tensor: Tensor) -> list[int]:
+    """The axes from the slowest to the fastest in memory: PyTorch draws in this order."""
+    axes = list(range(tensor.ndim))
+    if tensor._base is not None:
+        strides = tensor.stride()
+        axes.sort(key=lambda a: -strides[a] if tensor.shape[a] > 1 else -math.inf)
+    return axes
+
+
+def _in_memory_order(tensor: Tensor, draw: Callable[[tuple[int, ...]], np.ndarray]) -> np.ndarray:
+    """draw(shape) in the shape of `tensor`, its numbers along the memory of `tensor`."""
+    axes = _memory_axes(tensor)
+    drawn = draw(tuple([tensor.shape[a] for a in axes]))
+    return drawn.transpose(np.argsort(axes)).copy() if axes != sorted(axes) else drawn
+
+
 def rand_like(input: Tensor, *, generator=None, dtype=None, device=None, requires_grad=False,
               memory_format=None) -> Tensor:
     """Uniform numbers in the shape of `input`."""
-    return rand(tuple(input.shape), generator=generator, dtype=dtype or input.dtype,
-                device=device, requires_grad=requires_grad)
+    require_cpu(device)
+    dtype, stream = _floating("rand_like", dtype or input.dtype), _from(generator)
+    drawn = _in_memory_order(input, lambda shape: stream.uniform(shape, dtype.np))
+    return from_array(drawn, requires_grad)
 
 
 def randn_like(input: Tensor, *, generator=None, dtype=None, device=None, requires_grad=False,
                memory_format=None) -> Tensor:
     """Standard normal numbers in the shape of `input`."""
-    return randn(tuple(input.shape), generator=generator, dtype=dtype or input.dtype,
-                 device=device, requires_grad=requires_grad)
+    require_cpu(device)
+    dtype, stream = _floating("randn_like", dtype or input.dtype), _from(generator)
+    axes = _memory_axes(input)
+    drawn = _in_memory_order(
+        input, lambda shape: stream.normal(shape, dtype.np, contiguous=axes == sorted(axes))
+    )
+    return from_array(drawn, requires_grad)
 
 
-def randint_like(input: Tensor, low, high=None, *, dtype=None, device=None) -> Tensor:
-    """Integers in the shape of `input`."""
+def randint_like(input: Tensor, low, high=None, *, generator=None, dtype=None, device=None,
+                 requires_grad=False) -> Tensor:
+    """Integers from [low, high), or from [0, low), in the shape of `input`."""
+    require_cpu(device)
     low, high = (0, low) if high is None else (low, high)
-    return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype, device=device)
+    dtype, stream = dtype or input.dtype, _from(generator)
+    drawn = _in_memory_order(
+        input, lambda shape: stream.integers(int(low), int(high), shape, dtype.np)
+    )
+    return from_array(drawn, requires_grad)
 
 
 @composite()
 def normal(mean, std=1.0, size=None, *, generator=None, dtype=None, device=None) -> Tensor:
     """mean + std z with standard normal z; mean and std are numbers or tensors.
 
-    Raises ArgumentError for a negative number as std.
+    Raises RuntimeError for a negative number as std; a tensor is not looked at, unlike in
+    PyTorch, since it may not be computed yet.
     """
     require_cpu(device)
-    if not isinstance(std, Tensor) and std < 0:
-        raise ArgumentError(f"normal requires std >= 0, got {std}")
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         shape = shape_of("normal", tuple(size) if size is not None else ())
         d = _floating("normal", dtype)
@@ -146,23 +177,29 @@ def normal(mean, std=1.0, size=None, *, generator=None, dtype=None, device=None)
     like = mean if isinstance(mean, Tensor) else std
     shapes = [tuple(x.shape) for x in (mean, std) if isinstance(x, Tensor)]
     shape = np.broadcast_shapes(*shapes)
-    z = from_array(_from(generator).normal(shape, like.dtype.np))
-    mean, std = (x.detach() if isinstance(x, Tensor) else x for x in (mean, std))
-    return z * std + mean
+    scale = 1.0 if isinstance(std, Tensor) else float(std)
+    z = from_array(_from(generator).normal(shape, like.dtype.np, 0.0, scale))
+    if isinstance(std, Tensor):
+        z = z * std.detach()
+    return z + (mean.detach() if isinstance(mean, Tensor) else mean)
 
 
 @method()
 def bernoulli(input: Tensor, p: float | None = None, *, generator=None) -> Tensor:
     """1 with the probability that `input` holds (or p), else 0."""
-    if p is not None:
-        value = _from(generator).bernoulli(float(p), tuple(input.shape), input.dtype.np)
-        return from_array(value)
-    _floating("bernoulli", input.dtype)
-    probs = input._value()
-    if probs.size and not ((probs >= 0) & (probs <= 1)).all():
-        raise ArgumentError("bernoulli requires probabilities in [0, 1], got "
-                            f"{probs.min()} to {probs.max()}")
-    return from_array(_from(generator).bernoulli(probs, probs.shape, input.dtype.np))
+    dtype = _floating("bernoulli", input.dtype) if p is None else input.dtype
+    return from_array(_coins(input, input if p is None else p, dtype, generator))
+
+
+def _coins(tensor: Tensor, p, dtype: dtypes.dtype, generator: Generator | None) -> np.ndarray:
+    """1 with probability p, a number or a tensor that broadcasts, in the shape of `tensor`."""
+    stream = _from(generator)
+    if isinstance(p, Tensor):
+        axes = _memory_axes(tensor)
+        probs = np.broadcast_to(p._value(), tensor.shape).transpose(axes)
+    else:
+        probs = float(p)
+    return _in_memory_order(tensor, lambda shape: stream.bernoulli(probs, shape, dtype.np))
 
 
 @method()
@@ -179,73 +216,69 @@ def poisson(input: Tensor, generator=None) -> Tensor:
 
 
 # --------------------------------------------------------------------------- in place
-def _drawn(name: str, formula: str) -> Callable:
-    """The method that fills a tensor with numbers from a draw of the generator."""
-
-    def install(draw: Callable) -> Callable:
-        def fill(self: Tensor, *args, generator: Generator | None = None, **kwargs) -> Tensor:
-            self._check_writable()
-            array = draw(_from(generator), tuple(self.shape), self.dtype, *args, **kwargs)
-            return self._inplace(from_array(np.asarray(array, self.dtype.np)))
-
-        fill.__name__ = name
-        fill.__doc__ = formula
-        setattr(Tensor, name, fill)
-        return fill
-
-    return install
+def _fill(self: Tensor, draw: Callable[[tuple[int, ...]], np.ndarray]) -> Tensor:
+    self._check_writable()
+    return self._inplace(from_array(_in_memory_order(self, draw)))
 
 
-def _numbers(*values):
-    return [v.item() if isinstance(v, Tensor) else v for v in values]
+def _number(value) -> float:
+    return value.item() if isinstance(value, Tensor) else value
 
 
-@_drawn("uniform_", "Uniform numbers from [from, to).")
-def _uniform(g, shape, dtype, from_=0.0, to=1.0, **kw):
-    low, high = _numbers(kw.get("from", from_), to)
-    if low > high:
-        raise ArgumentError(f"uniform_ requires from <= to, got {low} and {high}")
-    return g.uniform(shape, dtype.np, low, high)
+@method()
+def uniform_(self, from_=0.0, to=1.0, *, generator=None) -> Tensor:
+    """Uniform numbers from [from, to)."""
+    low, high, stream = _number(from_), _number(to), _from(generator)
+    return _fill(self, lambda shape: stream.uniform(shape, self.dtype.np, low, high))
 
 
-@_drawn("normal_", "mean + std z with standard normal z.")
-def _normal(g, shape, dtype, mean=0.0, std=1.0):
-    mean, std = _numbers(mean, std)
-    if std < 0:
-        raise ArgumentError(f"normal_ requires std >= 0, got {std}")
-    return g.normal(shape, dtype.np, mean, std)
+@method()
+def normal_(self, mean=0.0, std=1.0, *, generator=None) -> Tensor:
+    """mean + std z with standard normal z."""
+    mean, std, stream, whole = _number(mean), _number(std), _from(generator), self.is_contiguous()
+    return _fill(self, lambda shape: stream.normal(shape, self.dtype.np, mean, std, whole))
 
 
-@_drawn("random_", "Integers from [from, to), or all that the dtype holds.")
-def _random(g, shape, dtype, from_=None, to=None, **kw):
-    from_ = kw.get("from", from_)
-    if from_ is None:
-        return g.random(shape, dtype.np)
-    low, high = (0, from_) if to is None else (from_, to)
-    return g.integers(low, high, shape, dtype.np)
+@method()
+def random_(self, *bounds, generator=None) -> Tensor:
+    """Integers from [from, to), from [0, to), or all the dtype has; `to` None means the last."""
+    stream = _from(generator)
+    if not bounds:
+        return _fill(self, lambda shape: stream.random(shape, self.dtype.np))
+    low, high = (0, *bounds) if len(bounds) == 1 else bounds
+    return _fill(self, lambda shape: stream.integers(low, high, shape, self.dtype.np))
 
 
-@_drawn("bernoulli_", "1 with probability p (a number or a tensor), else 0.")
-def _bernoulli(g, shape, dtype, p=0.5):
-    p = p._value() if isinstance(p, Tensor) else float(p)
-    return g.bernoulli(p, shape, dtype.np)
+@method()
+def bernoulli_(self, p=0.5, *, generator=None) -> Tensor:
+    """1 with probability p (a number or a tensor), else 0."""
+    self._check_writable()
+    return self._inplace(from_array(_coins(self, p, self.dtype, generator)))
 
 
-@_drawn("exponential_", "-ln(1 - u) / lambd.")
-def _exponential(g, shape, dtype, lambd=1.0):
-    return g.exponential(shape, dtype.np, lambd)
+@method()
+def exponential_(self, lambd=1.0, *, generator=None) -> Tensor:
+    """-ln(1 - u) / lambd."""
+    stream = _from(generator)
+    return _fill(self, lambda shape: stream.exponential(shape, self.dtype.np, lambd))
 
 
-@_drawn("cauchy_", "median + sigma tan(pi (u - 1/2)).")
-def _cauchy(g, shape, dtype, median=0.0, sigma=1.0):
-    return g.cauchy(shape, dtype.np, median, sigma)
+@method()
+def cauchy_(self, median=0.0, sigma=1.0, *, generator=None) -> Tensor:
+    """median + sigma tan(pi (u - 1/2))."""
+    stream = _from(generator)
+    return _fill(self, lambda shape: stream.cauchy(shape, self.dtype.np, median, sigma))
 
 
-@_drawn("log_normal_", "exp(mean + std z).")
-def _log_normal(g, shape, dtype, mean=1.0, std=2.0):
-    return g.log_normal(shape, dtype.np, mean, std)
+@method()
+def log_normal_(self, mean=1.0, std=2.0, *, generator=None) -> Tensor:
+    """exp(mean + std z)."""
+    stream = _from(generator)
+    return _fill(self, lambda shape: stream.log_normal(shape, self.dtype.np, mean, std))
 
 
-@_drawn("geometric_", "The trial of the first success with probability p.")
-def _geometric(g, shape, dtype, p):
-    return g.geometric(shape, dtype.np, p)
+@method()
+def geometric_(self, p, *, generator=None) -> Tensor:
+    """The trial of the first success with probability p."""
+    stream = _from(generator)
+    return _fill(self, lambda shape: stream.geometric(shape, self.dtype.np, p))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from sys import _getframe
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from .. import dtypes
 from ..errors import DTypeError
 from ..graph import NO_ATTRS, Node, explain_loss, leaf, record
-from ..scope import context, locate
+from ..scope import context, locate, own_files
 from ..shapes import Spec, broadcast, spec
 
 
@@ -64,29 +65,89 @@ class Elementwise(Op):
         out, casts = plan
         if casts is not None:
             inputs = cast_all(inputs, casts)
-        # What follows is graph.record written out: this is the hottest line of recording.
+        return record(self, inputs, NO_ATTRS, out, self.differentiable)
+
+    # The next two are __call__ written out for one and two inputs: the hottest lines of
+    # recording.  They are called from a Tensor method, so the user's line is two frames up.
+    def unary(self, x: Node) -> Node:
+        """The same as self(x)."""
+        key = (x.spec,)
+        out, casts = self.plans.get(key) or self._new_plan(key)
+        if casts is not None:
+            (x,) = cast_all((x,), casts)
         now = context.now
-        tracked, depth = False, 0
-        for x in inputs:
-            if x.requires_grad:
-                tracked = True
-            if x.depth > depth:
-                depth = x.depth
-        requires = tracked and self.differentiable and now.grad_enabled
-        site = now.site or locate()
-        node = Node(self, inputs, NO_ATTRS, out, requires, site, now.scope, depth + 1)
-        if not requires:
+        tracked = x.requires_grad
+        requires = tracked and now.grad_enabled and self.differentiable
+        site = now.site
+        if site is None:
+            frame = _getframe(2)
+            code = frame.f_code
+            own = own_files.get(code.co_filename, True)
+            site = locate() if own else (code, frame.f_lasti)
+        node = Node(self, (x,), NO_ATTRS, out, requires, site, now.scope, x.depth + 1)
+        if not requires and (tracked or x.lost is not None):
             explain_loss(node, tracked, self.differentiable)
         return node
+
+    def binary(self, x: Node, y: Node) -> Node:
+        """The same as self(x, y)."""
+        key = (x.spec, y.spec)
+        out, casts = self.plans.get(key) or self._new_plan(key)
+        if casts is not None:
+            x, y = cast_all((x, y), casts)
+        now = context.now
+        tracked = x.requires_grad or y.requires_grad
+        requires = tracked and now.grad_enabled and self.differentiable
+        site = now.site
+        if site is None:
+            frame = _getframe(2)
+            code = frame.f_code
+            own = own_files.get(code.co_filename, True)
+            site = locate() if own else (code, frame.f_lasti)
+        depth = x.depth + 1 if x.depth > y.depth else y.depth + 1
+        node = Node(self, (x, y), NO_ATTRS, out, requires, site, now.scope, depth)
+        if not requires and (tracked or x.lost is not None or y.lost is not None):
+            explain_loss(node, tracked, self.differentiable)
+        return node
+
+    def _new_plan(self, key):
+        self.plans[key] = plan = plan_of(self, key, NO_ATTRS)
+        return plan
 
     def _prepare(self, inputs, specs, attrs):
         out, casts = plan_of(self, specs, attrs)
         return (inputs if casts is None else cast_all(inputs, casts)), attrs, out
 
 
+_scalar_forms: dict[tuple, tuple[np.dtype, Spec]] = {}
+
+
+def scalar(value: Any, like: Node) -> Node:
+    """A Python number next to `like`, as a leaf: an argument of the program, not a constant."""
+    key = (like.spec.dtype, value.__class__)
+    form = _scalar_forms.get(key)
+    if form is None:
+        found = dtypes.with_scalar(like.spec.dtype, value)
+        form = _scalar_forms[key] = (found.np, spec((), found))
+    now = context.now
+    node = Node(None, (), NO_ATTRS, form[1], False, like.site, now.scope, 0)
+    node.value = np.array(value, form[0])
+    return node
+
+
+def forget_plans() -> None:
+    """Start afresh after the default dtype has changed."""
+    _scalar_forms.clear()
+    for op in ALL_OPS:
+        op.plans.clear()
+
+
 def lift(inputs: tuple[Any, ...]) -> tuple[Node, ...]:
     """Python numbers among `inputs` as scalar leaves of the dtype they take next to the nodes."""
     nodes = [x for x in inputs if isinstance(x, Node)]
+    if len(nodes) == 1:
+        (like,) = nodes
+        return tuple([x if x is like else scalar(x, like) for x in inputs])
     common = dtypes.result_type([(bool(n.shape), n.dtype) for n in nodes])
     return tuple(
         x if isinstance(x, Node) else leaf(x, dtypes.with_scalar(common, x)) for x in inputs
