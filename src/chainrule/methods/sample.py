@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -116,10 +115,12 @@ def randperm(n: int, *, generator=None, dtype=None, device=None, requires_grad=F
 def _memory_axes(tensor: Tensor) -> list[int]:
     """The axes from the slowest to the fastest in memory: PyTorch draws in this order."""
     axes = list(range(tensor.ndim))
-    if tensor._base is not None:
-        strides = tensor.stride()
-        axes.sort(key=lambda a: -strides[a] if tensor.shape[a] > 1 else -math.inf)
-    return axes
+    if tensor._base is None:
+        return axes
+    strides = tensor.stride()
+    long = [a for a in axes if tensor.shape[a] > 1]
+    ordered = sorted(long, key=lambda a: -strides[a])
+    return axes if ordered == long else ordered + [a for a in axes if a not in long]
 
 
 def _in_memory_order(tensor: Tensor, draw: Callable[[tuple[int, ...]], np.ndarray]) -> np.ndarray:
@@ -187,19 +188,11 @@ def normal(mean, std=1.0, size=None, *, generator=None, dtype=None, device=None)
 @method()
 def bernoulli(input: Tensor, p: float | None = None, *, generator=None) -> Tensor:
     """1 with the probability that `input` holds (or p), else 0."""
-    dtype = _floating("bernoulli", input.dtype) if p is None else input.dtype
-    return from_array(_coins(input, input if p is None else p, dtype, generator))
-
-
-def _coins(tensor: Tensor, p, dtype: dtypes.dtype, generator: Generator | None) -> np.ndarray:
-    """1 with probability p, a number or a tensor that broadcasts, in the shape of `tensor`."""
-    stream = _from(generator)
-    if isinstance(p, Tensor):
-        axes = _memory_axes(tensor)
-        probs = np.broadcast_to(p._value(), tensor.shape).transpose(axes)
-    else:
-        probs = float(p)
-    return _in_memory_order(tensor, lambda shape: stream.bernoulli(probs, shape, dtype.np))
+    stream, shape = _from(generator), tuple(input.shape)
+    if p is not None:
+        return from_array(stream.bernoulli(float(p), shape, input.dtype.np))
+    dtype = _floating("bernoulli", input.dtype)
+    return from_array(stream.bernoulli(input._value(), shape, dtype.np))
 
 
 @method()
@@ -251,9 +244,13 @@ def random_(self, *bounds, generator=None) -> Tensor:
 
 @method()
 def bernoulli_(self, p=0.5, *, generator=None) -> Tensor:
-    """1 with probability p (a number or a tensor), else 0."""
-    self._check_writable()
-    return self._inplace(from_array(_coins(self, p, self.dtype, generator)))
+    """1 with probability p, a number or a tensor that broadcasts, else 0."""
+    stream = _from(generator)
+    if isinstance(p, Tensor):
+        p = np.broadcast_to(p._value(), self.shape).transpose(_memory_axes(self))
+    else:
+        p = float(p)
+    return _fill(self, lambda shape: stream.bernoulli(p, shape, self.dtype.np))
 
 
 @method()
