@@ -1,7 +1,7 @@
 """The graph, seen: as text, as a picture; and the loss curve."""
 
 from .curve import draw_curve
-from .drawing import draw
+from .drawing import draw, draw_steps
 from .text import show
 
-__all__ = ["draw", "draw_curve", "show"]
+__all__ = ["draw", "draw_curve", "draw_steps", "show"]

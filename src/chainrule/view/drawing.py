@@ -9,11 +9,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..autodiff import is_leaf
 from ..graph import Node
 from ..tensor import Tensor
-from .facts import Facts, facts_of
+from .facts import Facts, facts_of, stages
 from .figure import LINE, SMALL, Figure
-from .labels import describe, names_of, norm, shape_text, short
+from .labels import describe, names_of, shape_text, summary
 from .layout import Box, Edge, Region, layout
 from .picture import Element, Picture, Wire, picture_of
 from .svg import MARGIN, Page, smooth, text_width, write
@@ -32,7 +33,7 @@ def draw(
     values: bool = True,
     names: Mapping[str, Tensor] | None = None,
     title: str | None = None,
-    limit: int = 60,
+    limit: int = 30,
     depth: int | None = None,
 ) -> str:
     """The graph that `tensor` was made from as an SVG; written to `path` if one is given.
@@ -59,44 +60,79 @@ def draw(
     known = names_of(sys._getframe(1), names)
     picture = picture_of(node, known, limit, depth)
     facts = facts_of(node, picture.order, backward) if values else Facts()
-    svg = str(_Drawing(picture, facts, title or _title(node, known)).page)
+    svg = _Drawing(picture, facts, title or _title(node, known)).svg(facts)
     if path is not None:
         write(path, svg)
     return svg
 
 
+def draw_steps(
+    tensor: Tensor,
+    folder: str | os.PathLike | None = None,
+    *,
+    names: Mapping[str, Tensor] | None = None,
+    title: str | None = None,
+) -> list[str]:
+    """The same drawing gate by gate: one SVG after each op forward, then after each op backward.
+
+    Picture k holds only the numbers that are known by then.  Forward, one more value; backward, in
+    exactly the reverse order, what one more op hands to its inputs.  With `folder` they are
+    written as step-00.svg, step-01.svg ...
+
+    >>> import chainrule as torch
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> y = (x * x).exp()
+    >>> [svg.count(">9.00<") for svg in torch.draw_steps(y)]
+    [1, 1, 1, 1]
+    """
+    node = tensor.node
+    known = names_of(sys._getframe(1), names)
+    picture = picture_of(node, known, sys.maxsize)
+    facts = facts_of(node, picture.order, True)
+    drawing = _Drawing(picture, facts, title or _title(node, known))
+    svgs = [drawing.svg(now) for now in stages(node, picture.order, facts)]
+    if folder is not None:
+        for k, svg in enumerate(svgs):
+            write(os.path.join(folder, f"step-{k:02d}.svg"), svg)
+    return svgs
+
+
 def _title(node: Node, names: Mapping[Node, str]) -> str:
-    name = names.get(node, "output")
-    return f"{name}, recorded at {node.where}"
+    return f"{names.get(node, 'output')}, recorded at {node.where}"
 
 
 class _Drawing:
-    """Sizes, then places, then draws everything in a picture."""
+    """Sizes and places for everything in a picture; `svg` draws what is known of its numbers."""
 
     def __init__(self, picture: Picture, facts: Facts, title: str):
-        self.picture, self.facts = picture, facts
-        self.uses = Counter(wire.tail for wire in picture.wires)
+        self.picture, self.facts, self.title = picture, facts, title
+        self.leaving = Counter(wire.tail for wire in picture.wires)
         self.boxes = {e: self._box(e) for e in picture.elements}
         self.labels = {w: self._label(w) for w in picture.wires}
-        edges = {w: self._edge(w) for w in picture.wires}
-        regions = {e.scopes[: i + 1] for e in picture.elements for i in range(len(e.scopes))}
-        widths = {path: text_width(path[-1].label) for path in regions}
-        width, height, placed = layout(list(self.boxes.values()), list(edges.values()), widths)
-        for box in self.boxes.values():
+        self.edges = {w: self._edge(w) for w in picture.wires}
+        paths = {e.scopes[: i + 1] for e in picture.elements for i in range(len(e.scopes))}
+        widths = {path: text_width(path[-1].label) for path in paths}
+        boxes, edges = list(self.boxes.values()), list(self.edges.values())
+        self.width, self.height, self.regions = layout(boxes, edges, widths)
+        for box in boxes:
             box.x, box.y = box.x + MARGIN, box.y + TOP
-        legend = _Legend(picture, facts)
-        wide = max(width, legend.width, text_width(title, 15))
-        self.page = Page(wide + 2 * MARGIN, TOP + height + LEGEND, title)
-        self.page.text(MARGIN, 26.0, title, "title")
-        for region in sorted(placed, key=lambda region: len(region.path)):
+
+    def svg(self, known: Facts) -> str:
+        """The document, with the numbers that are in `known`."""
+        legend = _Legend(self.picture, self.facts)
+        wide = max(self.width, legend.width, text_width(self.title, 15))
+        self.page = Page(wide + 2 * MARGIN, TOP + self.height + LEGEND, self.title)
+        self.page.text(MARGIN, 26.0, self.title, "title")
+        for region in sorted(self.regions, key=lambda region: len(region.path)):
             self._draw_region(region)
-        for wire, edge in edges.items():
+        for edge in self.edges.values():
             self._draw_wire(edge)
-        for wire, edge in edges.items():
-            self._draw_label(self.labels[wire], edge)
-        for element in picture.elements:
-            self._draw_element(element)
-        legend.draw(self.page, TOP + height + LEGEND - 20)
+        for wire in self.edges:
+            self._draw_label(wire, known)
+        for element in self.picture.elements:
+            self._draw_element(element, known)
+        legend.draw(self.page, TOP + self.height + LEGEND - 20)
+        return str(self.page)
 
     # -------------------------------------------------------------------------- sizes
 
@@ -105,32 +141,30 @@ class _Drawing:
         if element.kind == "module":
             width, height = self._module_size(element)
             return Box(width, height, path, radius=8.0)
-        clearance = 0.0
-        if total := self._total(element):
-            clearance = total.height + 3
+        clearance = LINE + 3 if self._total(element) else 0.0
         if element.kind == "operator":
             width = max(30.0, text_width(element.label) + 14)
             return Box(width, 30.0, path, radius=15.0, clearance=clearance)
         width = max(28.0, text_width(element.label) + 16)
         return Box(width, 26.0, path, radius=2.0, clearance=clearance)
 
-    def _total(self, element: Element) -> Figure | None:
+    def _total(self, element: Element) -> str:
         """What the uses of a value add up to, where that is not written on one wire."""
         gradient = self.facts.gradients.get(element.node)
-        forks = self.uses[element] > 1 and element.kind in ("data", "parameter", "operator")
-        return Figure(gradient, "gradient") if forks and gradient is not None else None
+        forks = self.leaving[element] > 1 and element.kind in ("data", "parameter", "operator")
+        return summary(gradient) if forks and gradient is not None else ""
 
     def _label(self, wire: Wire) -> list[Figure | None]:
         """[value, gradient] of a wire, each None where another place shows it already."""
         shown_by_tail = wire.tail.kind == "module" and wire.node is wire.tail.node
-        passes_on = wire.tail.kind == "variable" and self.uses[wire.tail] == 1
+        passes_on = wire.tail.kind == "variable" and self.leaving[wire.tail] == 1
         if shown_by_tail or passes_on:
             return [None, None]
         value = self.facts.values.get(wire.node)
         gradient = self._gradient(wire)
         return [
-            None if value is None else Figure(value, "value"),
-            None if gradient is None else Figure(gradient, "gradient"),
+            None if value is None else Figure(value, "value", shape=True),
+            None if gradient is None else Figure(gradient, "gradient", below=True),
         ]
 
     def _gradient(self, wire: Wire) -> np.ndarray | None:
@@ -160,72 +194,84 @@ class _Drawing:
         self.page.add("path", "edge", d=smooth([*points[:-1], (x - ARROW + 1, y)]))
         self.page.add("path", "arrow", d=f"M{x:.1f} {y:.1f}l-{ARROW} -3.2v6.4z")
 
-    def _draw_label(self, figures: list[Figure | None], edge: Edge) -> None:
-        x, y = edge.label_at[0] + MARGIN, edge.label_at[1] + TOP
-        value, gradient = figures
-        if value:
+    def _draw_label(self, wire: Wire, known: Facts) -> None:
+        x, y = self.edges[wire].label_at
+        x, y = x + MARGIN, y + TOP
+        value, gradient = self.labels[wire]
+        if value and wire.node in known.values:
             value.draw(self.page, x, y - 2 - value.height)
-        if gradient:
+        arrived = any(use in known.shares for use in wire.uses) if wire.uses else (
+            wire.node in known.gradients
+        )
+        if gradient and arrived:
             gradient.draw(self.page, x, y + 2)
 
-    def _draw_element(self, element: Element) -> None:
+    def _draw_element(self, element: Element, known: Facts) -> None:
         box = self.boxes[element]
         node = element.node
         x, y = box.x - box.width / 2, box.y - box.height / 2
-        tip = describe(node, self.facts.values.get(node), self.facts.gradients.get(node))
+        tip = describe(node, known.values.get(node), known.gradients.get(node))
         kind = {"variable": "data", "module": "operator"}.get(element.kind, element.kind)
         self.page.rect(x, y, box.width, box.height, f"box {kind}", rx=box.radius, tip=tip)
         if element.kind == "module":
             self._draw_module(element, box)
             return
         self.page.text(box.x, box.y, element.label, "name middle" if element.is_variable else "middle")
-        if total := self._total(element):
-            total.draw(self.page, box.x, box.y + box.height / 2 + 2)
+        total = self._total(element)
+        if total and node in known.gradients:
+            below = box.y + box.height / 2 + LINE / 2 + 2
+            self.page.text(box.x, below, total, "gradient middle")
 
     # -------------------------------------------------------------------------- modules
 
     def _module_figures(self, element: Element) -> list[Figure]:
         node = element.node
         pair = (self.facts.values.get(node), "value"), (self.facts.gradients.get(node), "gradient")
-        return [Figure(array, role) for array, role in pair if array is not None]
+        return [Figure(array, role, below=True) for array, role in pair if array is not None]
 
-    def _parameters(self, element: Element) -> list[tuple[str, str, str]]:
-        """(shape, norm of the value, norm of the gradient) of each parameter inside."""
+    def _table(self, element: Element) -> list[list[str]]:
+        """Name, shape, norm of the value, norm of the gradient of each parameter inside."""
         rows = []
         for node in element.inside:
-            if node.op is None and node.requires_grad or node.owner is not None:
+            if is_leaf(node) and node.requires_grad:
                 arrays = self.facts.values.get(node), self.facts.gradients.get(node)
-                norms = ["" if a is None else short(norm(a)) for a in arrays]
-                rows.append((shape_text(node.shape), *norms))
-        return rows[:MOST_PARAMETERS]
+                norms = ["" if a is None else summary(a) for a in arrays]
+                name = self.picture.names.get(node, "").rpartition(".")[2]
+                rows.append([name, shape_text(node.shape), *norms])
+        left_out = len(rows) - MOST_PARAMETERS
+        more = [[f"and {left_out} more", "", "", ""]] if left_out > 0 else []
+        return rows[:MOST_PARAMETERS] + more
 
     def _module_size(self, element: Element) -> tuple[float, float]:
-        figures, rows = self._module_figures(element), self._parameters(element)
+        figures, rows = self._module_figures(element), self._table(element)
         across = sum(f.width for f in figures) + 12 * (len(figures) - 1)
-        table = max((sum(text_width(c, SMALL) + 10 for c in row) for row in rows), default=0.0)
-        width = max(text_width(element.label) + 8, across, table) + 20
+        width = max(text_width(element.label) + 8, across, sum(_columns(rows))) + 20
         tallest = max((f.height for f in figures), default=0.0)
-        return width, 26 + tallest + LINE * len(rows) + (10 if rows or figures else 0)
+        return width, 42 + tallest + (6 if figures else 0) + LINE * len(rows) + (4 if rows else 0)
 
     def _draw_module(self, element: Element, box: Box) -> None:
         top = box.y - box.height / 2
-        self.page.text(box.x, top + 13, element.label, "name middle")
+        self.page.text(box.x, top + 14, element.label, "name middle")
+        self.page.text(box.x, top + 29, shape_text(element.node.shape), "faint small middle")
         figures = self._module_figures(element)
         x = box.x - (sum(f.width for f in figures) + 12 * (len(figures) - 1)) / 2
-        tallest = max((f.height for f in figures), default=0.0)
         for figure in figures:
-            figure.draw(self.page, x + figure.width / 2, top + 26)
+            figure.draw(self.page, x + figure.width / 2, top + 38)
             x += figure.width + 12
-        y = top + 26 + tallest + 6
-        for row in self._parameters(element):
-            self._draw_row(row, box, y + LINE / 2)
+        rows = self._table(element)
+        widths = _columns(rows)
+        y = box.y + box.height / 2 - 6 - LINE * len(rows)
+        for row in rows:
+            x = box.x - sum(widths) / 2
+            for cell, width, kind in zip(row, widths, ("", "faint", "value", "gradient")):
+                self.page.text(x + 4, y + LINE / 2, cell, f"{kind} small".strip())
+                x += width
             y += LINE
 
-    def _draw_row(self, row: tuple[str, str, str], box: Box, y: float) -> None:
-        x = box.x - sum(text_width(c, SMALL) + 10 for c in row) / 2
-        for cell, kind in zip(row, ("faint small", "value small", "gradient small")):
-            self.page.text(x + 5, y, cell, kind)
-            x += text_width(cell, SMALL) + 10
+
+def _columns(rows: list[list[str]]) -> list[float]:
+    """The widths of a table's columns."""
+    return [max(text_width(cell, SMALL) for cell in column) + 8 for column in zip(*rows)]
 
 
 class _Legend:

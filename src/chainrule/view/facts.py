@@ -6,7 +6,7 @@ program prints afterwards is what it would have printed without the drawing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -51,6 +51,24 @@ def facts_of(output: Node, order: list[Node], backward: bool | None) -> Facts:
         {node: known[ct] for node, ct in recorded.items()},
         {use: known[ct] for use, ct in shares.items()},
     )
+
+
+def stages(output: Node, order: list[Node], facts: Facts) -> Iterator[Facts]:
+    """What is known after each op of the forward pass, then after each op of the backward pass."""
+    ops = [node for node in order if not is_leaf(node)]
+    values = {node: facts.values[node] for node in order if is_leaf(node)}
+    for node in ops:
+        values[node] = facts.values[node]
+        yield Facts(dict(values))
+    shares: dict = {}
+    passed: set[Node] = set()
+    for node in reversed(ops):
+        passed.add(node)
+        shares.update((use, ct) for use, ct in facts.shares.items() if use[0] is node)
+        # A gradient is whole when all uses of the value have given their share.
+        waiting = {n.inputs[i] for n, i in facts.shares if n not in passed}
+        whole = {n: ct for n, ct in facts.gradients.items() if n not in waiting}
+        yield Facts(values, whole, dict(shares))
 
 
 def differentiable(output: Node, order: list[Node]) -> bool:

@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 
-from .labels import norm, shape_text, short, statistics
-from .svg import Page, png, text_width
+from .labels import shape_text, short, statistics, summary
+from .svg import SIZE, Page, png, text_width
 
 LINE = 13.0
 SMALL = 10.0
 MOST_ROWS, MOST_COLUMNS = 3, 4
 TILE = 52.0
+LEAST = 10.0  # of a tile's sides
 MOST_CELLS = 128
 
 # Positive numbers take the colour of their role; zero is nearly white, in both themes.
@@ -22,43 +23,46 @@ _ZERO, _NAN = (246, 246, 243), (30, 30, 30)
 
 
 class Figure:
-    """A picture of one array; `role` is 'value' or 'gradient' and gives the colour."""
+    """A picture of one array; `role` is 'value' or 'gradient' and gives the colour.
 
-    def __init__(self, array: np.ndarray, role: str):
-        self.array, self.role = array, role
+    A tile has the norm and, if `shape`, the shape written above it or `below` it.
+    """
+
+    def __init__(self, array: np.ndarray, role: str, *, shape: bool = False, below: bool = False):
+        self.array, self.role, self.below = array, role, below
         self.rows = _rows(array)
         if self.rows is not None:
-            self.size = 12.0 if array.ndim == 0 or array.size == 1 else SMALL
+            self.size = SIZE if array.size == 1 else SMALL
             self.width = max(text_width(row, self.size) for row in self.rows)
             self.height = LINE * len(self.rows)
             return
         self.cells = cells_of(array)
         h, w = self.cells.shape
         scale = min(TILE / w, 0.8 * TILE / h, 8.0)
-        self.tile = max(w * scale, 3.0), max(h * scale, 3.0)
-        caption = [shape_text(array.shape)] if role == "value" else []
-        self.caption = [*caption, short(norm(array)) if array.size else "empty"]
+        self.tile = max(w * scale, LEAST), max(h * scale, LEAST)
+        self.caption = ([shape_text(array.shape)] if shape else []) + [summary(array)]
         self.width = max(self.tile[0], *(text_width(line, SMALL) for line in self.caption))
-        self.height = self.tile[1] + 2 + LINE * len(self.caption)
+        self.height = self.tile[1] + 3 + LINE * len(self.caption)
 
     def draw(self, page: Page, x: float, top: float) -> None:
-        """Draw it centred at x, from `top` downward; a value has its tile below its caption."""
-        tip = statistics(self.array)
-        if self.rows is not None:
-            kind = f"{self.role} middle" + (" small" if self.size == SMALL else "")
-            for i, row in enumerate(self.rows):
-                page.text(x, top + LINE * (i + 0.5), row, kind, tip=tip)
+        """Draw it centred at x, from `top` downward."""
+        if self.rows is None:
+            self._draw_tile(page, x, top)
             return
+        kind = f"{self.role} middle" + (" small" if self.size == SMALL else "")
+        for i, row in enumerate(self.rows):
+            page.text(x, top + LINE * (i + 0.5), row, kind, tip=statistics(self.array))
+
+    def _draw_tile(self, page: Page, x: float, top: float) -> None:
         width, height = self.tile
-        above = self.role == "value"
-        at = top + LINE * len(self.caption) + 1 if above else top + 1
-        page.image(x - width / 2, at, width, height, png(colours(self.cells, self.role)), tip)
+        written = LINE * len(self.caption)
+        at, first = (top + 1, top + height + 3) if self.below else (top + written + 1, top)
+        uri = png(colours(self.cells, self.role))
+        page.image(x - width / 2, at, width, height, uri, statistics(self.array))
         page.rect(x - width / 2, at, width, height, f"{self.role}-frame")
-        first = top if above else top + height + 2
         for i, line in enumerate(self.caption):
-            faint = above and i == 0
-            kind = f"{'faint' if faint else self.role} small middle"
-            page.text(x, first + LINE * (i + 0.5), line, kind)
+            kind = "faint" if i + 1 < len(self.caption) else self.role
+            page.text(x, first + LINE * (i + 0.5), line, f"{kind} small middle")
 
 
 def _rows(array: np.ndarray) -> list[str] | None:
@@ -125,4 +129,8 @@ def colours(cells: np.ndarray, role: str) -> np.ndarray:
     share = np.where(known, cells, 0.0) / largest
     hue = np.where((share > 0)[..., None], _POSITIVE[role], _NEGATIVE[role])
     mixed = _ZERO + np.abs(share)[..., None] * (hue - np.array(_ZERO))
-    return np.where(known[..., None], mixed, _NAN).round().astype(np.uint8)
+    pixels = np.where(known[..., None], mixed, _NAN).round().astype(np.uint8)
+    # Few cells are enlarged here, since not every viewer leaves them sharp when it does that.
+    for axis, n in enumerate(cells.shape):
+        pixels = pixels.repeat(math.ceil(MOST_CELLS / n), axis)
+    return pixels

@@ -14,9 +14,12 @@ from ..nn.module import Module
 from ..tensor import Tensor
 
 # Signs for the few ops that mathematics writes as signs; every other op goes by its name.
-_SIGNS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "pow": "^", "matmul": "@"}
-_REVERSED = {"sub": "{c}−x", "div": "{c}/x", "pow": "{c}^x"}
-_ALONE = {"neg": "×-1", "reciprocal": "1/x", "transpose": "ᵀ"}
+_SIGNS = {
+    "add": "+", "sub": "−", "mul": "×", "div": "÷", "pow": "^", "matmul": "@",
+    "eq": "=", "ne": "≠", "lt": "<", "le": "≤", "gt": ">", "ge": "≥",
+}  # fmt: skip
+_CONSTANT_FIRST = {"sub": "{c}−x", "div": "{c}/x", "pow": "{c}^x"}
+_ALONE = {"neg": "×-1", "reciprocal": "1/x", "t": "T"}
 
 
 def short(value: float | int | bool) -> str:
@@ -43,19 +46,22 @@ def is_constant(node: Node) -> bool:
     return node.op is None and not node.shape and not node.requires_grad and node.owner is None
 
 
-def op_label(node: Node, folded: Mapping[Node, str]) -> str:
-    """`+`, `exp`, `^2`, and with a constant folded in `+1`, `1/x`."""
-    name = node.op.name
-    if name == "power":
+def op_label(node: Node, folded: Mapping[Node, str], name: str) -> str:
+    """`+`, `exp`, `^2`, and with a constant folded in `+1`, `1/x`, `where(·,·,0)`.
+
+    `name` is the op's, or that of the function it is all of.
+    """
+    if node.op.name == "power":
         return f"^{node.attrs['exponent']:g}"
     constants = [folded.get(x) for x in node.inputs]
-    if len(constants) == 2 and name in _SIGNS and any(constants):
-        first, second = constants
-        if second is None and first is not None:
-            pattern = _REVERSED.get(name)
-            return pattern.format(c=first) if pattern else _SIGNS[name] + first
-        return _SIGNS[name] + str(second)
-    return _ALONE.get(name) or _SIGNS.get(name) or name.rstrip("_")
+    if not any(constants):
+        return _ALONE.get(name) or _SIGNS.get(name) or name.rstrip("_")
+    if name not in _SIGNS:
+        return f"{name.rstrip('_')}({','.join(c or '·' for c in constants)})"
+    first, second = constants
+    if second is None and name in _CONSTANT_FIRST:
+        return _CONSTANT_FIRST[name].format(c=first)
+    return _SIGNS[name] + (second or first or "")
 
 
 def names_of(frame: FrameType | None, given: Mapping[str, Any] | None) -> dict[Node, str]:
@@ -90,6 +96,19 @@ def statistics(array: np.ndarray) -> str:
     return (
         f"norm {norm(array):.4g}, mean {wide.mean():.4g}, from {wide.min():.4g} to {wide.max():.4g}"
     )
+
+
+def summary(array: np.ndarray) -> str:
+    """An array in one number: its norm; of integers the range, of truth values how many hold."""
+    if not array.size:
+        return "empty"
+    if array.size == 1:
+        return short(array.item())
+    if array.dtype == np.bool_:
+        return f"{int(array.sum())} of {array.size}"
+    if array.dtype.kind in "iu":
+        return f"{array.min()} to {array.max()}"
+    return short(norm(array))
 
 
 def norm(array: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 GAP_BETWEEN_ITEMS = 14.0
 GAP_BETWEEN_BENDS = 9.0
-GAP_BETWEEN_COLUMNS = 16.0
+GAP_BETWEEN_COLUMNS = 18.0
 SWEEPS = 12
 STRAIGHTENING = 40
 
@@ -37,7 +37,7 @@ class Item:
     column: int = 0
     x: float = 0.0
     y: float = 0.0
-    lane: float = 0.0  # half the width of the column: inside of it links run level
+    lane: tuple[float, float] = (0.0, 0.0)  # the sides of the column: between them links are level
 
     @property
     def reach(self) -> float:
@@ -319,6 +319,7 @@ def _stack(column: list[Item], now: dict[Item, float], pulls: dict) -> None:
 def _place(columns: list[list[Item]], links: list[Link]) -> tuple[float, float]:
     """Set every x, the wider apart the steeper the links, and move the drawing to (0, 0)."""
     steepest = [0.0] * len(columns)
+    fed = {link.head for link in links}
     for link in links:
         stops = link.stops()
         for a, b in zip(stops, stops[1:]):
@@ -330,10 +331,12 @@ def _place(columns: list[list[Item]], links: list[Link]) -> tuple[float, float]:
     for column, rise in zip(columns, steepest):
         width = max((item.width for item in column), default=0.0)
         for item in column:
-            item.x, item.lane = right + width / 2, width / 2
+            item.x, item.lane = right + width / 2, (right, right + width)
+            if item not in fed and not item.side and item.key is not None:
+                item.x += (width - item.width) / 2  # a source stands close to its users
         # A column of bends without labels takes no room of its own.
         empty = not width and column and column[0].column % 2
-        right += width + (0.0 if empty else GAP_BETWEEN_COLUMNS) + min(0.3 * rise, 70.0)
+        right += width + (0.0 if empty else GAP_BETWEEN_COLUMNS) + min(0.4 * rise, 80.0)
     items = [item for column in columns for item in column]
     top = min((item.y - item.reach for item in items), default=0.0)
     for item in items:

@@ -195,8 +195,8 @@ def _arrange(level: _Level, levels: dict[Path, _Level], titles: dict[Path, float
         shift = (level.width - width) / 2
         for item in _all_items(level):
             inward = {"first": -item.x - shift, "last": level.width - shift - item.x}
-            item.x += shift + inward.get(item.side, 0.0)
-            item.y += TITLE
+            moved = shift + inward.get(item.side, 0.0)
+            _move(item, moved, TITLE)
     else:
         level.width, level.height = width, height
 
@@ -218,11 +218,16 @@ def _all_items(level: _Level) -> list[Item]:
     return [*level.items.values(), *(b for link in level.links.values() for b in link.bends)]
 
 
+def _move(item: Item, across: float, down: float) -> None:
+    item.x += across
+    item.y += down
+    item.lane = (item.lane[0] + across, item.lane[1] + across)
+
+
 def _settle(level: _Level, levels: dict[Path, _Level], edges: Sequence[Edge]) -> None:
     """Turn positions within a level into positions on the page; its parent is settled already."""
     for item in _all_items(level):
-        item.x += level.left
-        item.y += level.top
+        _move(item, level.left, level.top)
     for key, item in level.items.items():
         if isinstance(key, Box):
             key.x, key.y = item.x, item.y
@@ -250,10 +255,10 @@ def _join(
 
 def _level_runs(link: Link) -> list[tuple[float, float]]:
     """Between the columns a link may climb; where it passes one, and at its ends, it is level."""
-    points = [(link.tail.x + link.tail.lane, link.tail.y + link.tail_port)]
+    points = [(link.tail.lane[1], link.tail.y + link.tail_port)]
     for bend in link.bends:
-        points += [(bend.x - bend.lane, bend.y), (bend.x + bend.lane, bend.y)]
-    points.append((link.head.x - link.head.lane, link.head.y + link.head_port))
+        points += [(bend.lane[0], bend.y), (bend.lane[1], bend.y)]
+    points.append((link.head.lane[0], link.head.y + link.head_port))
     if isinstance(link.head.key, tuple) and not link.head.side:  # on to the border of the group
         points.append((link.head.x - link.head.width / 2, link.head.y + link.head_port))
     return points

@@ -16,7 +16,7 @@ from ..autodiff import is_leaf
 from ..graph import Node, toposort
 from ..nn.parameter import Parameter
 from ..scope import Scope
-from .labels import is_constant, op_label, short
+from .labels import is_constant, op_label
 
 Scopes = tuple[Scope, ...]
 
@@ -51,6 +51,7 @@ class Picture:
     elements: list[Element]
     wires: list[Wire]
     order: list[Node]
+    names: Mapping[Node, str]
 
 
 def inputs_of(node: Node) -> tuple[Node, ...]:
@@ -78,12 +79,12 @@ def picture_of(
     """
     order = forward_order(output)
     folded = _folded(order, names)
-    scopes = _scopes(order, names)
+    scopes, called = _scopes(order, names)
     if depth is None:
         deepest = max(map(len, scopes.values()))
         depths = range(deepest, 0, -1)
         depth = next((d for d in depths if _count(order, scopes, folded, d) <= limit), 0)
-    return _Builder(output, order, names, folded, scopes, depth).build()
+    return _Builder(output, order, names, folded, scopes, called, depth).build()
 
 
 def _folded(order: list[Node], names: Mapping[Node, str]) -> dict[Node, str]:
@@ -93,7 +94,7 @@ def _folded(order: list[Node], names: Mapping[Node, str]) -> dict[Node, str]:
 
 def _number(node: Node) -> str:
     value = node.value.item()  # type: ignore[union-attr]
-    return f"{value:g}" if abs(value) < 1e5 and value == round(value, 3) else short(value)
+    return f"{value:.4g}"
 
 
 def _count(order: list[Node], scopes: dict[Node, Scopes], folded, depth: int) -> int:
@@ -104,8 +105,10 @@ def _count(order: list[Node], scopes: dict[Node, Scopes], folded, depth: int) ->
 # ------------------------------------------------------------------------------ scopes
 
 
-def _scopes(order: list[Node], names: Mapping[Node, str]) -> dict[Node, Scopes]:
-    """For every node the regions around it, outermost first.
+def _scopes(
+    order: list[Node], names: Mapping[Node, str]
+) -> tuple[dict[Node, Scopes], dict[Node, str]]:
+    """For every node the regions around it, outermost first; and the functions of a single op.
 
     A parameter stands where it is used, and so does a leaf that has no name; what the caller has
     a name for stands outside.
@@ -141,28 +144,37 @@ def _common(paths: list[Scopes]) -> Scopes:
     return first[: next(same, n)]
 
 
-def _without_trivial(paths: dict[Node, Scopes]) -> dict[Node, Scopes]:
-    """Drop regions around a single operator, and those that a region around them repeats."""
+def _without_trivial(
+    paths: dict[Node, Scopes],
+) -> tuple[dict[Node, Scopes], dict[Node, str]]:
+    """Drop regions around a single operator, and those that a region around them repeats.
+
+    An operator that is all of a function goes by the function's name: `unsqueeze`, not `reshape`.
+    """
     children: dict[Scopes, set] = defaultdict(set)
     for node, path in paths.items():
         if not is_leaf(node):
             for i in range(len(path)):
                 children[path[: i + 1]].add(path[: i + 2] if i + 1 < len(path) else node)
-    dropped = set()
+    dropped, called = set(), {}
     for path, inside in children.items():
         (child, *others) = inside
-        if not others:
-            # The outer name says more: `fc1` around the one function `linear`.
-            dropped.add(child[-1] if isinstance(child, tuple) else path[-1])
-    return {n: tuple(s for s in path if s not in dropped) for n, path in paths.items()}
+        if others:
+            continue
+        # The outer name says more: `fc1` around the one function `linear`.
+        dropped.add(child[-1] if isinstance(child, tuple) else path[-1])
+        if isinstance(child, Node) and path[-1].kind == "function":
+            called[child] = path[-1].label
+    kept = {n: tuple(s for s in path if s not in dropped) for n, path in paths.items()}
+    return kept, called
 
 
 # ------------------------------------------------------------------------------ elements and wires
 
 
 class _Builder:
-    def __init__(self, output, order, names, folded, scopes, depth):
-        self.output, self.order, self.names = output, order, names
+    def __init__(self, output, order, names, folded, scopes, called, depth):
+        self.output, self.order, self.names, self.called = output, order, names, called
         self.folded, self.scopes, self.depth = folded, scopes, depth
         self.made: dict[object, Element] = {}  # node or collapsed region -> element
         self.carries: dict[Node, Element] = {}  # node -> the element its users are wired to
@@ -182,7 +194,7 @@ class _Builder:
         for node in self.order:
             if node is self.output or (node in self.names and not is_leaf(node)):
                 self._name(node, users[node])
-        return Picture(list(self.made.values()), list(self.wires.values()), self.order)
+        return Picture(list(self.made.values()), list(self.wires.values()), self.order, self.names)
 
     def _place(self, node: Node) -> None:
         path = self.scopes[node]
@@ -202,7 +214,8 @@ class _Builder:
         if collapsed:
             return Element("module", node, path[self.depth].label, path[: self.depth])
         if not is_leaf(node):
-            return Element("operator", node, op_label(node, self.folded), path)
+            name = self.called.get(node, node.name)
+            return Element("operator", node, op_label(node, self.folded, name), path)
         kind = "parameter" if node.requires_grad else "data"
         return Element(kind, node, self.names.get(node, ""), path)
 

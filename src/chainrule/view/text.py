@@ -8,6 +8,7 @@ from typing import TextIO
 
 import numpy as np
 
+from ..autodiff import is_leaf
 from ..graph import Node
 from ..tensor import Tensor
 from .facts import Facts, facts_of
@@ -29,7 +30,7 @@ def show(
 
     A line holds number, name, op with its inputs and attrs, dtype and shape, the value, the line
     of your program, and the module and function it was recorded in.  Only values that are known
-    already are shown, unless `values` asks for all.  `backward` adds the way back: the same ops in
+    already are shown, unless `values` asks for all; `leaf*` requires grad.  `backward` adds the way back: the same ops in
     exactly the reverse order, each with the gradient it receives and what it hands to each input.
 
     Whatever is computed for this is computed aside and changes no later bit of the program.
@@ -38,7 +39,7 @@ def show(
     >>> x = torch.tensor(3.0, requires_grad=True)
     >>> y = x * x
     >>> torch.show(y, values=True)  # doctest: +ELLIPSIS
-    %0 x = leaf         float32[]   3   ...
+    %0 x = leaf*        float32[]   3   ...
     %1 y = mul(%0, %0)  float32[]   9   ...
     """
     known = names_of(sys._getframe(1), names)
@@ -75,8 +76,8 @@ def _line(node: Node, number: dict[Node, str], names: Mapping[Node, str], facts:
 
 def _call(node: Node, number: dict[Node, str]) -> str:
     if not inputs_of(node):
-        # The op of a leaf, or of a node whose inputs were let go, says how it came about.
-        return "leaf" if node.op is None or node.owner is not None else f"{node.name}(...)"
+        # A node whose inputs were let go still says by which op it came about.
+        return ("leaf*" if node.requires_grad else "leaf") if is_leaf(node) else f"{node.name}(...)"
     inputs = [number[x] for x in node.inputs]
     attrs = [f"{key}={value}" for key, value in node.attrs.items()]
     return f"{node.name}({', '.join(inputs + attrs)})"
