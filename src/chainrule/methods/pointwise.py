@@ -436,10 +436,12 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
 
 @method()
 @composite("XlogyBackward0")
-def xlogy(input: Tensor, other: Tensor) -> Tensor:
-    """x ln y, and 0 where x is 0."""
-    zero = eq(input, 0)
-    return where(zero, 0.0, input * log(where(zero, 1.0, other)))
+def xlogy(input: Tensor | float, other: Tensor | float) -> Tensor:
+    """x ln y, and 0 where x is 0, whatever ln y is; NaN where y is NaN."""
+    input, other = as_tensor(input), as_tensor(other)
+    # d/dx is ln y also at x = 0: only where that is infinite, x = 0 must be set apart.
+    apart = logical_and(eq(input, 0), logical_or(le(other, 0), eq(other, float("inf"))))
+    return where(apart, 0.0, input * log(where(apart, 1.0, other)))
 
 
 @composite("SoftplusBackward0")
