@@ -163,6 +163,14 @@ def randint_like(input: Tensor, low, high=None, *, generator=None, dtype=None, d
     return from_array(drawn, requires_grad)
 
 
+def bernoulli_like(input: Tensor, p: float) -> Tensor:
+    """1 with probability p, else 0, in the shape of `input`: a dropout mask."""
+    stream, dtype = rnd.default_generator, input.dtype
+    return from_array(
+        _in_memory_order(input, lambda shape: stream.bernoulli(p, shape, dtype.np))
+    )
+
+
 @composite()
 def normal(mean, std=1.0, size=None, *, generator=None, dtype=None, device=None) -> Tensor:
     """mean + std z with standard normal z; mean and std are numbers or tensors.
