@@ -14,6 +14,7 @@ from . import dtypes as _dtypes
 from .config import get_num_threads, set_num_threads
 from .constants import e, finfo, iinfo, inf, nan, pi
 from .devices import device
+from .devices import require_cpu as _require_cpu
 from .dtypes import (
     bfloat16,
     dtype,
@@ -45,10 +46,19 @@ from .version import __version__
 
 # isort: split
 from . import accelerator, amp, autograd, backends, cuda, func, functional, nn, optim, utils
-from . import serialization
+from . import jit, serialization, version
+from .amp import autocast
 from .backprop import backprop
 from .compile import compile, compiler
 from .func import vmap
+from .functional import (
+    adaptive_avg_pool1d, alpha_dropout, avg_pool1d, batch_norm, bilinear,
+    binary_cross_entropy_with_logits, celu, conv1d, conv2d, conv3d, conv_transpose1d,
+    conv_transpose2d, cosine_embedding_loss, cosine_similarity, dropout, embedding, group_norm,
+    instance_norm, kl_div, layer_norm, margin_ranking_loss, max_pool1d, max_pool2d,
+    pairwise_distance, pixel_shuffle, poisson_nll_loss, prelu, rms_norm, selu, threshold,
+    triplet_margin_loss,
+)
 from .save import load, save
 
 half, float, double = float16, float32, float64
@@ -76,13 +86,23 @@ def set_float32_matmul_precision(precision: str) -> None:
     """Nothing to switch: float32 products are computed in float32."""
 
 
+def _assert(condition, message: str) -> None:
+    """`assert condition, message`."""
+    assert condition, message
+
+
+def set_default_device(where) -> None:
+    """Raise unless `where` is the CPU."""
+    _require_cpu(where)
+
+
 def typename(obj) -> str:
     """The name of a tensor's type."""
     return obj.type() if isinstance(obj, Tensor) else type(obj).__name__
 
 
 # Loaded when first asked for, so that `import chainrule` stays instant.
-_LATER = {"distributions": None, "onnx": None, "testing": None, "view": None, "draw": "view",
+_LATER = {"distributed": None, "distributions": None, "onnx": None, "testing": None, "view": None, "draw": "view",
           "show": "view"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import amp as amp
 from .errors import DeviceError
 
 

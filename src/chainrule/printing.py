@@ -7,16 +7,14 @@ column width for all its numbers, and lay the numbers out in nested brackets.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .errors import ArgumentError
 
 
-@dataclass(frozen=True)
-class PrintOptions:
+class PrintOptions(NamedTuple):
     """How numbers are written: `sci_mode` None chooses the notation from the numbers."""
 
     precision: int = 4
@@ -68,7 +66,7 @@ def set_printoptions(
     base = _options if profile is None else PROFILES[profile.lower()]
     given = dict(precision=precision, threshold=threshold, edgeitems=edgeitems, linewidth=linewidth)
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    _options = replace(base, sci_mode=sci_mode, **changes)
+    _options = base._replace(sci_mode=sci_mode, **changes)
 
 
 def format_tensor(

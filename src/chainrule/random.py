@@ -19,6 +19,7 @@ import math
 import operator
 import os
 import struct
+import threading
 from collections.abc import Callable
 from functools import cache
 
@@ -52,7 +53,7 @@ class Generator:
 
     >>> from chainrule.random import Generator
     >>> Generator().manual_seed(0).uniform((2,), "float32")
-    array([0.49625659, 0.7682218 ], dtype=float32)
+    array([0.4962566, 0.7682218], dtype=float32)
     """
 
     def __init__(self, device: Device | str | None = None):
@@ -565,11 +566,32 @@ default_generator = Generator()
 default_generator.seed()
 
 
+class _Local(threading.local):
+    own: Generator | None = None
+
+
+_local = _Local()
+
+
+def stream() -> Generator:
+    """What a draw takes its numbers from when it names no generator: the default generator.
+
+    In a data loader's thread it is the worker's own, so that the numbers the program draws do
+    not depend on how far the thread has come.
+    """
+    return _local.own or default_generator
+
+
+def set_stream(own: Generator | None) -> None:
+    """Let this thread draw from `own`; None stands for the default generator again."""
+    _local.own = own
+
+
 def manual_seed(seed: int) -> Generator:
     """Start the default generator's stream that belongs to `seed`; returns that generator."""
-    return default_generator.manual_seed(seed)
+    return stream().manual_seed(seed)
 
 
 def initial_seed() -> int:
     """The seed that the default generator's stream was started with."""
-    return default_generator.initial_seed()
+    return stream().initial_seed()

@@ -637,11 +637,12 @@ def _hook_list(tensor: Tensor) -> list:
 
 def _text(tensor: Tensor) -> str:
     node = tensor.node
-    plain = node.dtype in (dtypes.bool_, dtypes.int64, dtypes.default_dtype())
+    implied = (dtypes.default_dtype(),) if 0 in node.shape else (
+        dtypes.bool_, dtypes.int64, dtypes.default_dtype())
     fn = tensor.grad_fn
     return printing.format_tensor(
         tensor._value(),
-        dtype_suffix=None if plain and 0 not in node.shape else repr(node.dtype),
+        dtype_suffix=None if node.dtype in implied else repr(node.dtype),
         requires_grad=node.requires_grad,
         grad_fn=None if fn is None else fn.name(),
     )

@@ -412,3 +412,65 @@ def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
     if node.dtype is not self.dtype:
         node = ew.cast(node, dtype=self.dtype)
     return self._inplace(Tensor._from_node(ew.clone(node)))
+
+
+# --------------------------------------------------------------------------- where it lives
+@method()
+def cpu(self, memory_format=None) -> Tensor:
+    """This tensor: it is on the CPU."""
+    return self
+
+
+@method()
+def cuda(self, device=None, non_blocking=False, memory_format=None) -> Tensor:
+    """Raises DeviceError: there is no GPU."""
+    require_cpu(device if device is not None else "cuda")
+    return self
+
+
+@method()
+def pin_memory(self, device=None) -> Tensor:
+    """This tensor: there is no device to copy to."""
+    return self
+
+
+@method()
+def is_pinned(self) -> bool:
+    """False."""
+    return False
+
+
+@method()
+def get_device(self) -> int:
+    """-1: PyTorch's number for the CPU."""
+    return -1
+
+
+@method()
+def data_ptr(self) -> int:
+    """A number that tells storages apart, and that views share; no memory address."""
+    return id(self._storage())
+
+
+@method()
+def share_memory_(self) -> Tensor:
+    """This tensor: a program is one process."""
+    return self
+
+
+@method()
+def __dlpack__(self, **kwargs):  # noqa: N807
+    """A copy of the values for another library."""
+    return self.numpy().__dlpack__(**kwargs)
+
+
+@method()
+def __dlpack_device__(self) -> tuple[int, int]:  # noqa: N807
+    """The CPU."""
+    return (1, 0)
+
+
+for _flag in ("is_cuda", "is_sparse", "is_quantized", "is_meta", "is_mps", "is_nested"):
+    setattr(Tensor, _flag, False)
+for _flag, _fact in {"layout": "torch.strided", "names": None, "is_cpu": True}.items():
+    setattr(Tensor, _flag, _fact)

@@ -34,7 +34,7 @@ __all__ = [
     "sign", "sgn", "signbit", "sin", "sinc", "sinh", "sqrt", "square", "sub", "subtract", "tan",
     "tanh", "true_divide", "trunc", "where", "clone", "result_type", "promote_types", "can_cast",
     "is_floating_point", "is_complex", "is_tensor", "bitwise_left_shift", "bitwise_right_shift",
-    "xlogy", "softplus_stable", "isposinf", "isneginf", "copysign", "masked_fill", "detach",
+    "xlogy", "isposinf", "isneginf", "copysign", "masked_fill", "detach",
     "relu_", "addcmul_",
 ]
 
@@ -320,12 +320,14 @@ clip = clamp
 
 
 @method(inplace=True)
+@composite("ClampMinBackward0")
 def clamp_min(input: Tensor, min) -> Tensor:
     """max(x, min)."""
     return clamp(input, min=min)
 
 
 @method(inplace=True)
+@composite("ClampMaxBackward0")
 def clamp_max(input: Tensor, max) -> Tensor:
     """min(x, max)."""
     return clamp(input, max=max)
@@ -442,12 +444,6 @@ def xlogy(input: Tensor | float, other: Tensor | float) -> Tensor:
     # d/dx is ln y also at x = 0: only where that is infinite, x = 0 must be set apart.
     apart = logical_and(eq(input, 0), logical_or(le(other, 0), eq(other, float("inf"))))
     return where(apart, 0.0, input * log(where(apart, 1.0, other)))
-
-
-@composite("SoftplusBackward0")
-def softplus_stable(input: Tensor) -> Tensor:
-    """ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|): finite for every x."""
-    return relu(input) + log1p(exp(-abs(input)))
 
 
 @method()

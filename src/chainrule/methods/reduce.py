@@ -211,7 +211,15 @@ def _extreme(name: str, whole, pair, position):
         if other is not None:
             return pair(input, other)
         if dim is None:
-            return whole(input)
+            return everything(input)
+        return along(input, dim, keepdim)
+
+    @composite(f"{name.capitalize()}Backward1")
+    def everything(input):
+        return whole(input)
+
+    @composite(f"{name.capitalize()}Backward0")
+    def along(input, dim, keepdim):
         if not input.ndim:
             return values_indices(input.clone(), position(input, 0))
         indices = position(input, dim, keepdim=True)
@@ -224,7 +232,7 @@ def _extreme(name: str, whole, pair, position):
     extreme.__doc__ = (
         f"The {name}imum of all elements; along `dim` also where it is; or of two tensors."
     )
-    return method()(composite(f"{name.capitalize()}Backward0")(extreme))
+    return method()(extreme)
 
 
 max = _extreme("max", amax, maximum, argmax)

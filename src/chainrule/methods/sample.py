@@ -26,7 +26,7 @@ default_generator = rnd.default_generator
 
 
 def _from(generator: Generator | None) -> Generator:
-    return rnd.default_generator if generator is None else generator
+    return rnd.stream() if generator is None else generator
 
 
 def manual_seed(seed: int) -> Generator:
@@ -41,7 +41,7 @@ def manual_seed(seed: int) -> Generator:
 
 def seed() -> int:
     """Start a stream that no other run has; returns its seed."""
-    return rnd.default_generator.seed()
+    return rnd.stream().seed()
 
 
 def initial_seed() -> int:
@@ -51,12 +51,12 @@ def initial_seed() -> int:
 
 def get_rng_state() -> Tensor:
     """The state of the stream, as bytes."""
-    return from_array(rnd.default_generator.get_state())
+    return from_array(rnd.stream().get_state())
 
 
 def set_rng_state(new_state: Tensor) -> None:
     """Continue the stream from a state that get_rng_state gave."""
-    rnd.default_generator.set_state(new_state._value())
+    rnd.stream().set_state(new_state._value())
 
 
 # --------------------------------------------------------------------------- new tensors
@@ -95,11 +95,10 @@ def randint(*bounds, low=0, high=None, size=None, generator=None, dtype=None, de
     tensor([4, 9, 3, 0, 3])
     """
     require_cpu(device)
-    if size is None:
-        *bounds, size = bounds
-    if high is None:
-        *bounds, high = bounds
-    low = int(bounds[0] if bounds else low)
+    given = list(bounds)
+    size = given.pop() if size is None else size
+    high = given.pop() if high is None else high
+    low = int(given[0] if given else low)
     shape = shape_of("randint", tuple(size))
     dtype = dtype or dtypes.int64
     return from_array(_from(generator).integers(low, int(high), shape, dtype.np), requires_grad)
@@ -165,7 +164,7 @@ def randint_like(input: Tensor, low, high=None, *, generator=None, dtype=None, d
 
 def bernoulli_like(input: Tensor, p: float) -> Tensor:
     """1 with probability p, else 0, in the shape of `input`: a dropout mask."""
-    stream, dtype = rnd.default_generator, input.dtype
+    stream, dtype = rnd.stream(), input.dtype
     return from_array(
         _in_memory_order(input, lambda shape: stream.bernoulli(p, shape, dtype.np))
     )

@@ -171,14 +171,21 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 
 
 @method()
-@composite("SqueezeBackward0")
 def squeeze(input: Tensor, dim=None) -> Tensor:
     """Remove axes of length 1: all, or those in `dim`."""
+    return _squeeze_all(input, None) if dim is None else _squeeze_dims(input, dim)
+
+
+def _squeeze(input: Tensor, dim) -> Tensor:
     shape = input._node.spec.shape
     dims = range(len(shape)) if dim is None else (dim,) if isinstance(dim, int) else dim
     gone = {axis_index("squeeze", d, len(shape)) for d in dims}
     new = tuple(n for i, n in enumerate(shape) if n != 1 or i not in gone)
     return input._view(mv.reshape, shape=new)
+
+
+_squeeze_all = composite("SqueezeBackward0")(_squeeze)
+_squeeze_dims = composite("SqueezeBackward1")(_squeeze)
 
 
 @method()
@@ -645,7 +652,6 @@ def meshgrid(*tensors, indexing: str = "ij") -> tuple[Tensor, ...]:
         for k, x in enumerate(tensors)
     ]
     if flip_:
-        grids = [transpose(g, 0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 
