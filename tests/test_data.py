@@ -519,6 +519,24 @@ def test_batches_are_computed_in_the_thread():
         assert batch.node.value is not None
 
 
+def test_draws_in_the_thread_do_not_disturb_the_program():
+    class Noisy(Squares):
+        def __getitem__(self, i):
+            return torch.rand(1)
+
+    def run():
+        torch.manual_seed(2)
+        noise, own = [], []
+        for batch in DataLoader(Noisy(20), 2, num_workers=2):
+            noise += batch.flatten().tolist()
+            own.append(torch.rand(1).item())
+        return noise, own
+
+    first = run()
+    assert first == run() == run()
+    assert len(set(first[0] + first[1])) == 30
+
+
 # ---------------------------------------------------------------------- IDX
 def idx_bytes(array, code):
     head = bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)

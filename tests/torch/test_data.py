@@ -164,6 +164,27 @@ def test_a_stream_is_shared_out_as_among_processes(workers, batch_size):
     assert same(experiment)
 
 
+@pytest.mark.parametrize("persistent", [False, True])
+def test_samples_drawn_in_the_workers(persistent):
+    def experiment(lib):
+        class Noisy(of(lib).Dataset):
+            def __getitem__(self, i):
+                return lib.rand(1), lib.randperm(4), lib.initial_seed()
+
+            def __len__(self):
+                return 6
+
+        loader = of(lib).DataLoader(
+            Noisy(),
+            num_workers=2,
+            worker_init_fn=lambda number: lib.rand(1),
+            persistent_workers=persistent,
+        )
+        return [[plain(batch) for batch in loader] for _ in range(2)]
+
+    same(experiment)
+
+
 Point = collections.namedtuple("Point", "x y")
 
 

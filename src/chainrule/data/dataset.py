@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from ..errors import ArgumentError, ChainruleError, OutOfRange
-from ..random import Generator, default_generator
+from ..random import Generator, default_generator, stream
 from ..tensor import Tensor, from_array
 
 T_co = TypeVar("T_co", covariant=True)
@@ -156,7 +156,7 @@ def random_split(
             f"random_split requires lengths that sum to {n}, or fractions that sum to 1, "
             f"got {list(lengths)}"
         )
-    order = (generator or default_generator).permutation(n).tolist()
+    order = (generator or stream()).permutation(n).tolist()
     ends = itertools.accumulate(sizes)
     return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends)]
 

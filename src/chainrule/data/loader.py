@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from ..errors import ArgumentError
-from ..random import Generator, default_generator
+from ..random import Generator, stream
 from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset, batch_gather
 from .prefetch import PrefetchIterator
@@ -113,7 +113,7 @@ class DataLoader(Generic[T_co]):
 
     def draw_seed(self) -> int:
         """The seed of this pass's workers; drawn also where there are none, as in PyTorch."""
-        return (self.generator or default_generator).seed64()
+        return (self.generator or stream()).seed64()
 
     def fetcher(self) -> Callable[[Any], Any]:
         """The function that makes one batch from one of `orders`.

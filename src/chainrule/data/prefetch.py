@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..errors import ChainruleError
+from ..random import Generator, set_stream
 from ..tensor import Tensor, run_tensors
 
 
@@ -49,11 +50,13 @@ class Worker:
         self.info = WorkerInfo(number, loader.num_workers, seed + number, loader.dataset)
         self._loader = loader
         self._started = False
+        self._stream = Generator().manual_seed(self.info.seed)
         self.fetch: Callable[[Any], Any] | None = None
 
     def make(self, order) -> tuple[Any, BaseException | None]:
         """(batch, None), or (None, what was raised instead)."""
         _thread.worker = self.info
+        set_stream(self._stream)
         try:
             if not self._started and self._loader.worker_init_fn is not None:
                 self._loader.worker_init_fn(self.info.id)

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from ..errors import ArgumentError, ArgumentTypeError
-from ..random import Generator, default_generator
+from ..random import Generator, stream
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -71,17 +71,17 @@ class RandomSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         n, total = len(self.data_source), self.num_samples
-        stream = self.generator
-        if stream is None:
-            stream = Generator().manual_seed(default_generator.seed64())
+        source = self.generator
+        if source is None:
+            source = Generator().manual_seed(stream().seed64())
         if self.replacement:
             for start in range(0, total, RUN):
-                yield from stream.integers(0, n, (min(RUN, total - start),)).tolist()
+                yield from source.integers(0, n, (min(RUN, total - start),)).tolist()
         else:
             for _ in range(total // n):
-                yield from stream.permutation(n).tolist()
+                yield from source.permutation(n).tolist()
             # PyTorch draws the last permutation also when nothing of it is needed.
-            yield from stream.permutation(n).tolist()[: total % n]
+            yield from source.permutation(n).tolist()[: total % n]
 
     def __len__(self) -> int:
         return self.num_samples
@@ -95,8 +95,8 @@ class SubsetRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        stream = self.generator or default_generator
-        for i in stream.permutation(len(self.indices)).tolist():
+        source = self.generator or stream()
+        for i in source.permutation(len(self.indices)).tolist():
             yield self.indices[i]
 
     def __len__(self) -> int:
@@ -130,8 +130,8 @@ class WeightedRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        stream = self.generator or default_generator
-        chosen = stream.multinomial(self.weights, self.num_samples, self.replacement)
+        source = self.generator or stream()
+        chosen = source.multinomial(self.weights, self.num_samples, self.replacement)
         yield from chosen.tolist()
 
     def __len__(self) -> int:

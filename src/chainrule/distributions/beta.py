@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..methods import stack, xlogy
-from ..random import default_generator
+from ..random import stream
 from ..tensor import Tensor, from_array
 from .constraints import positive, unit_interval
 from .distribution import Distribution, broadcast_all
@@ -47,7 +47,7 @@ class Beta(Distribution):
         """x / (x + y) with gamma numbers x and y of the two concentrations."""
         shape = self._extended_shape(sample_shape)
         pairs = stack([self.concentration1.detach(), self.concentration0.detach()], -1)
-        drawn = default_generator.standard_gamma(
+        drawn = stream().standard_gamma(
             pairs.expand((*shape, 2))._value().astype(np.float64)
         )
         return from_array((drawn[..., 0] / drawn.sum(-1)).astype(pairs.dtype.np))

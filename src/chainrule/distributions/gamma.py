@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..methods import xlogy
-from ..random import default_generator
+from ..random import stream
 from ..tensor import Tensor, from_array
 from .constraints import nonnegative, positive
 from .distribution import Distribution, broadcast_all
@@ -41,7 +41,7 @@ class Gamma(Distribution):
     def sample(self, sample_shape=()) -> Tensor:
         shape = self._extended_shape(sample_shape)
         concentration = self.concentration.detach().expand(shape)._value()
-        drawn = from_array(default_generator.standard_gamma(concentration))
+        drawn = from_array(stream().standard_gamma(concentration))
         return drawn / self.rate.detach()
 
     def log_prob(self, value: Tensor) -> Tensor:
