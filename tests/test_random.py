@@ -200,6 +200,12 @@ def test_seed64_is_an_int64_of_two_words():
 def test_default_generator():
     assert random.manual_seed(9) is random.default_generator
     assert random.initial_seed() == 9
+    with random.fork_rng():
+        random.default_generator.uniform((700,))
+        assert random.seed() == random.initial_seed() != 9
+    assert random.initial_seed() == 9
+    with random.fork_rng(enabled=False):
+        random.manual_seed(9)
     assert random.default_generator.uniform(()) == seeded(9).uniform(())
 
 

@@ -20,7 +20,8 @@ import operator
 import os
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -590,6 +591,22 @@ def set_stream(own: Generator | None) -> None:
 def manual_seed(seed: int) -> Generator:
     """Start the default generator's stream that belongs to `seed`; returns that generator."""
     return stream().manual_seed(seed)
+
+
+def seed() -> int:
+    """Start a stream of the default generator that cannot be foretold; returns its seed."""
+    return default_generator.seed()
+
+
+@contextmanager
+def fork_rng(devices=(), enabled: bool = True) -> Iterator[None]:
+    """Draw inside from the default generator, and leave its stream where it was before."""
+    state = default_generator.get_state()
+    try:
+        yield
+    finally:
+        if enabled:
+            default_generator.set_state(state)
 
 
 def initial_seed() -> int:

@@ -167,7 +167,7 @@ class Distribution:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-def broadcast_all(name: str, *values: Tensor | float) -> tuple[Tensor, ...]:
+def broadcast_all(name: str, *values: Tensor | float) -> Sequence[Tensor]:
     """All values as tensors of one shape; numbers take the dtype of the first tensor."""
     for value in values:
         if not isinstance(value, (Tensor, Number)):
