@@ -1,0 +1,125 @@
+"""What the functions of this package share: reading arguments and reducing losses."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+
+from ..dtypes import bfloat16, float16, float32, float64
+from ..errors import ArgumentError, DTypeError, OutOfRange
+from ..tensor import Tensor
+
+_WIDE = frozenset((float32, float64))
+_HALF = frozenset((float16, bfloat16))
+
+
+def floating(function: Callable) -> Callable:
+    """Decorate a function of a floating-point `input`; other dtypes raise DTypeError.
+
+    Half precision is computed in float32 and rounded once, at the end: a composite of ten ops
+    must not round ten times.
+    """
+    name = function.__name__.strip("_")
+
+    @functools.wraps(function)
+    def checked(input: Tensor, *args, **kwargs):
+        dtype = input.dtype
+        if dtype in _WIDE:
+            return function(input, *args, **kwargs)
+        if dtype not in _HALF:
+            raise DTypeError(
+                f"{name} requires a floating-point input, got {dtype}", hint="use input.float()"
+            )
+        args = tuple(map(_widened, args))
+        kwargs = {key: _widened(value) for key, value in kwargs.items()}
+        return _rounded(function(input.float(), *args, **kwargs), dtype)
+
+    return checked
+
+
+def _widened(value):
+    return value.float() if isinstance(value, Tensor) and value.dtype in _HALF else value
+
+
+def _rounded(result, dtype):
+    return result.to(dtype) if result.dtype is float32 else result
+
+
+def stored(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
+    """`result`, written into `input` first where `inplace` asks for it."""
+    return input.copy_(result) if inplace else result
+
+
+def single_too(rank: int) -> Callable:
+    """Decorate a function of a batch (N, C, *S): a single example (C, *S) is a batch of one."""
+
+    def decorate(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def batched(input: Tensor, *args, **kwargs):
+            if input.dim() != rank + 1:
+                return function(input, *args, **kwargs)
+            return function(input.unsqueeze(0), *args, **kwargs).squeeze(0)
+
+        return batched
+
+    return decorate
+
+
+def per_axis(name: str, value: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    """One integer for each of `rank` spatial axes; a single one is repeated."""
+    if isinstance(value, int):
+        return (value,) * rank
+    found = tuple(int(v) for v in value)
+    if len(found) == 1:
+        return found * rank
+    if len(found) != rank:
+        raise ArgumentError(f"{name} requires one integer or {rank} of them, got {found}")
+    return found
+
+
+def reduced(loss: Tensor, reduction: str) -> Tensor:
+    """The mean or the sum over all elements, or, for 'none', the loss as it is."""
+    if reduction == "mean":
+        return loss.mean()
+    if reduction == "sum":
+        return loss.sum()
+    check_reduction("loss", reduction)
+    return loss
+
+
+def reduction_of(
+    name: str,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: str,
+    extra: tuple[str, ...] = (),
+) -> str:
+    """What to do with the elements, from PyTorch's old arguments where they are given."""
+    if size_average is not None or reduce is not None:
+        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+        warnings.warn(
+            f"size_average and reduce are deprecated; write reduction={reduction!r}", stacklevel=4
+        )
+    check_reduction(name, reduction, extra)
+    return reduction
+
+
+def check_reduction(name: str, reduction: str, extra: tuple[str, ...] = ()) -> None:
+    allowed = ("none", "mean", "sum", *extra)
+    if reduction not in allowed:
+        raise ArgumentError(f"{name} requires reduction in {allowed}, got {reduction!r}")
+
+
+def check_known(name: str, index: Tensor, n: int, ignored: int | None = None) -> None:
+    """Raise OutOfRange for an index outside of [0, n), where the values are known already."""
+    values = index.node.value
+    # As unsigned numbers, the negative ones are too large as well: one test instead of two.
+    if values is None or (values.view(f"u{values.itemsize}") < n).all():
+        return
+    wrong = ((values < 0) | (values >= n)) & (values != ignored)
+    if wrong.any():
+        raise OutOfRange(
+            f"{name} requires indices in [0, {n - 1}], got {values[wrong][0]} (Target "
+            f"{values[wrong][0]} is out of bounds)"
+        )
