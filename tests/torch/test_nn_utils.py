@@ -121,12 +121,10 @@ def test_packed_sequences(batch_first, enforce_sorted, trailing):
         x.requires_grad_()
         packed = rnn.pack_padded_sequence(x, lib.tensor(lengths), batch_first, enforce_sorted)
         padded, back = rnn.pad_packed_sequence(packed, batch_first, -1.0, total_length=7)
-        (packed.data**2).sum().backward()
-        gradient = x.grad.tolist()
-        (padded**3).sum().backward()
+        ((packed.data**2).sum() + (padded**3).sum()).backward()
         results.append(
             [None if part is None else part.tolist() for part in packed]
-            + [padded.tolist(), back.tolist(), gradient, x.grad.tolist()]
+            + [padded.tolist(), back.tolist(), x.grad.tolist()]
         )
     assert results[0] == results[1]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..errors import ArgumentError
 from ..methods.create import full_like, zeros, zeros_like
 from ..tensor import Tensor
@@ -35,7 +37,7 @@ class Adagrad(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ):
-        options = dict(
+        options: dict[str, Any] = dict(
             lr=lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay,
             initial_accumulator_value=initial_accumulator_value,
         )
@@ -89,7 +91,7 @@ class Adadelta(Optimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ):
-        options = dict(lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
+        options: dict[str, Any] = dict(lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
         check_nonnegative("Adadelta", **options)
         if rho > 1:
             raise ArgumentError(f"Adadelta requires rho <= 1, got {rho}")

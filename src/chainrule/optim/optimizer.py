@@ -184,8 +184,10 @@ class Optimizer:
         """
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is not None:
-                    p.grad = None if set_to_none else p.grad.detach().zero_()
+                if set_to_none:
+                    p.grad = None
+                elif p.grad is not None:
+                    p.grad.detach_().zero_()
 
     @_then_run
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -333,17 +335,19 @@ def optimizer_step(optimizer: Optimizer) -> None:
             if p.grad is None:
                 continue
             state = optimizer.state.get(p) or optimizer.start(p, group)
-            optimizer.update(p, _gradient(p, group), state, group)
+            optimizer.update(p, _gradient(p, p.grad, group), state, group)
             if state:  # plain SGD has none, and then no entry in state_dict either
                 optimizer.state[p] = state
 
 
-def _gradient(p: Tensor, group: Group) -> Tensor:
-    """The direction g of steepest ascent of the objective, with its weight decay:
+def _gradient(p: Tensor, grad: Tensor, group: Group) -> Tensor:
+    """The gradient to descend, with its weight decay:
 
-        g = +-dL/dp + wd p     (d/dp of L + wd/2 |p|^2);  decoupled: p <- (1 - lr wd) p instead
+        g = dL/dp + wd p     (of L + wd/2 |p|^2);  decoupled: p <- (1 - lr wd) p instead
+
+    where L is negated to be maximized.
     """
-    grad, decay = -p.grad if group["maximize"] else p.grad, group["weight_decay"]
+    grad, decay = -grad if group["maximize"] else grad, group["weight_decay"]
     if decay == 0:
         return grad
     if group.get("decoupled_weight_decay"):

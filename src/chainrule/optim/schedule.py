@@ -13,13 +13,14 @@ import warnings
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import ArgumentError, ArgumentTypeError, ChainruleError
 from ..tensor import Tensor
 from .optimizer import Optimizer
 
-Rate = float | Tensor
+# A float, or a tensor of one element.
+Rate: TypeAlias = Any
 
 
 class MissingRate(ChainruleError, KeyError):
