@@ -595,18 +595,19 @@ def manual_seed(seed: int) -> Generator:
 
 def seed() -> int:
     """Start a stream of the default generator that cannot be foretold; returns its seed."""
-    return default_generator.seed()
+    return stream().seed()
 
 
 @contextmanager
 def fork_rng(devices=(), enabled: bool = True) -> Iterator[None]:
     """Draw inside from the default generator, and leave its stream where it was before."""
-    state = default_generator.get_state()
+    forked = stream()
+    state = forked.get_state()
     try:
         yield
     finally:
         if enabled:
-            default_generator.set_state(state)
+            forked.set_state(state)
 
 
 def initial_seed() -> int:

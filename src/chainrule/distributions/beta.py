@@ -47,9 +47,7 @@ class Beta(Distribution):
         """x / (x + y) with gamma numbers x and y of the two concentrations."""
         shape = self._extended_shape(sample_shape)
         pairs = stack([self.concentration1.detach(), self.concentration0.detach()], -1)
-        drawn = stream().standard_gamma(
-            pairs.expand((*shape, 2))._value().astype(np.float64)
-        )
+        drawn = stream().standard_gamma(pairs.expand((*shape, 2))._value().astype(np.float64))
         return from_array((drawn[..., 0] / drawn.sum(-1)).astype(pairs.dtype.np))
 
     def log_prob(self, value: Tensor) -> Tensor:
