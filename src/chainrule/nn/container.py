@@ -129,7 +129,7 @@ class ModuleList(_Numbered):
     )
     """
 
-    def __init__(self, modules: Iterable[Module] | None = None):
+    def __init__(self, modules: Iterable[Module | None] | None = None):
         super().__init__()
         self.extend(() if modules is None else modules)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 from ..errors import ShapeError
@@ -71,7 +71,8 @@ def _outermost(scope: Scope | None) -> Scope | None:
 
 
 def _outermost_module(call: CodeType) -> Any:
-    found, frame = None, sys._getframe(1)
+    found = None
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code is call:
             found = frame.f_locals["self"]

@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from .. import scope
 from ..dtypes import dtype as DType
 from ..errors import ArgumentError, ArgumentTypeError, NameRejected, ShapeError
 from ..history import RemovableHandle
+from ..scope import context, enter_module, leave
 from ..tensor import Tensor
 from . import state
 from .explain import refusal
@@ -71,8 +71,8 @@ class Module:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        outermost = scope.context.now.scope is None
-        saved = scope.enter_module(type(self).__name__ if outermost else self._label)
+        outermost = context.now.scope is None
+        saved = enter_module(type(self).__name__ if outermost else self._label)
         try:
             if self._hooked:
                 return call_with_hooks(self, args, kwargs)
@@ -83,7 +83,7 @@ class Module:
                 raise
             raise refused from error
         finally:
-            scope.leave(saved)
+            leave(saved)
 
     def _broken_rule(self, *args: Any) -> tuple[str, str | None] | None:
         """Which rule the arguments break, and a hint; asked only after a ShapeError."""
@@ -94,9 +94,13 @@ class Module:
     def __getattr__(self, name: str) -> Any:
         # Reached only when ordinary lookup has failed.
         own = self.__dict__
-        for table in _TABLES:
-            if table in own and name in own[table]:
-                return own[table][name]
+        if "_parameters" in own:
+            if name in own["_parameters"]:
+                return own["_parameters"][name]
+            if name in own["_modules"]:
+                return own["_modules"][name]
+            if name in own["_buffers"]:
+                return own["_buffers"][name]
         message = f"'{type(self).__name__}' object has no attribute '{name}'"
         raise AttributeError(message, name=name, obj=self)
 

@@ -185,7 +185,7 @@ class RNNBase(_Recurrent):
         )  # fmt: skip
         return output, tuple(final)
 
-    def forward(self, input: Any, hx: Tensor | None = None) -> tuple[Any, Tensor]:
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
         output, (final,) = self._run(input, None if hx is None else (hx,))
         return output, final
 
@@ -258,7 +258,7 @@ class LSTM(RNNBase):
     def _state_sizes(self) -> tuple[int, ...]:
         return (self._out_size, self.hidden_size)
 
-    def forward(self, input: Any, hx: Any = None) -> tuple[Any, tuple[Tensor, Tensor]]:
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
         output, (h, c) = self._run(input, hx)
         return output, (h, c)
 

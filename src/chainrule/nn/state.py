@@ -28,8 +28,6 @@ class IncompatibleKeys(NamedTuple):
             f"unexpected_keys={self.unexpected_keys})"
         )
 
-    __str__ = __repr__
-
 
 def _own_tensors(module: Any) -> Iterator[tuple[str, Tensor]]:
     for name, param in module._parameters.items():

@@ -66,7 +66,7 @@ class _Layer(Module):
                     f"{self._get_name()} requires activation relu or gelu, got {activation!r}"
                 )
             activation = _ACTIVATIONS[activation]
-        self.activation = activation
+        self.activation: Any = activation
 
     def _residual(self, x: Tensor, norm: Module, block: Callable[[Tensor], Tensor]) -> Tensor:
         return x + block(norm(x)) if self.norm_first else norm(x + block(x))
