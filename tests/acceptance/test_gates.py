@@ -1,6 +1,7 @@
 """Rows G1-G4 and G7-G10: a program is a graph of gates, each with a local derivative."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -54,7 +55,7 @@ def test_G3_downstream_values_into_a_node_add_up_to_its_gradient():
     x = scalar(0.7)
     f = x * torch.sin(x) + x
     record = torch.backprop(f)
-    into_x = [e.downstream.item() for e in record.edges() if e.node.inputs[e.index] is x.node]
+    into_x = [edge.downstream.item() for edge in record.edges() if edge.input is x.node]
     assert len(into_x) == 3
     assert math.isclose(sum(into_x), record.gradient(x).item())
     assert math.isclose(sum(into_x), math.sin(0.7) + 0.7 * math.cos(0.7) + 1)
@@ -130,9 +131,10 @@ def test_G7_gradcheck_accepts_the_right_backward_and_names_the_wrong_one():
         torch.autograd.gradcheck(WrongSigmoid.apply, (x,))
     text = str(caught.value)
     assert "input 0" in text and "numeric" in text and "analytic" in text
-    s = torch.sigmoid(x).detach()
-    for value in (s[0].item(), (s * (1 - s))[0].item()):  # what backward says, what is true
-        assert f"{value:.4f}" in text
+    named = [float(number) for number in re.findall(r"\d+\.\d+", text)]
+    s = torch.sigmoid(x[0]).item()
+    for value in (s, s * (1 - s)):  # what backward says, what is true
+        assert any(math.isclose(value, number, rel_tol=1e-3) for number in named)
     assert not torch.autograd.gradcheck(WrongSigmoid.apply, (x,), raise_exception=False)
 
 
@@ -176,8 +178,8 @@ def test_G9_the_reason_for_a_missing_gradient_is_stated():
     f = cut * y
     f.backward()
     assert f"test_gates.py:{line}" in cut.why() and "detach" in cut.why()
-    assert "requires_grad" in scalar(1, requires_grad=False).why()
-    assert "grad" in y.why()
+    assert "nothing" in scalar(1, requires_grad=False).why()
+    assert "has a gradient" in y.why()
 
 
 @pytest.mark.parametrize("value", [-1000.0, 0.0, 1000.0])
