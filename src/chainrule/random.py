@@ -353,7 +353,7 @@ def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if values.dtype == dtype:
         return values
     with np.errstate(over="ignore"):  # past the largest number of a narrow dtype lies inf
-        if dtype.name in ("float16", "bfloat16"):
+        if dtype.itemsize == 2 and dtype.kind not in "iu":
             values = values.astype(np.float32)  # PyTorch rounds doubles to the half dtypes twice
         return values.astype(dtype)
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..functional.activation import softmax
-from ..grad_mode import no_grad
-from ..methods import arange, broadcast_tensors, full, multinomial
-from ..tensor import Tensor
+from ..methods import arange, broadcast_tensors, full
+from ..random import stream
+from ..tensor import Tensor, from_array
 from .constraints import Constraint, integer_interval, real_vector, simplex
 from .distribution import Distribution, one_of, within_unit
 
@@ -70,11 +70,10 @@ class Categorical(Distribution):
         return self.probs.argmax(-1)
 
     def sample(self, sample_shape=()) -> Tensor:
-        with no_grad():
-            rows = self.probs.reshape(-1, self._num_events)
-            # One row of draws for each distribution: the samples are the columns.
-            drawn = multinomial(rows, prod(sample_shape), replacement=True)
-            return drawn.T.reshape(self._extended_shape(sample_shape))
+        rows = self.probs._value().reshape(-1, self._num_events)
+        # One row of draws for each distribution: the samples are the columns.
+        drawn = stream().multinomial(rows, prod(sample_shape), replacement=True)
+        return from_array(drawn.T.reshape(self._extended_shape(sample_shape)).copy())
 
     def log_prob(self, value: Tensor) -> Tensor:
         value = self._checked(value).long().unsqueeze(-1)
