@@ -4,6 +4,7 @@ import collections
 import gc
 import gzip
 import struct
+import sys
 import threading
 import time
 
@@ -517,6 +518,32 @@ def test_batches_are_computed_in_the_thread():
 
     for batch in DataLoader(Scaled(4), 2, num_workers=1):
         assert batch.node.value is not None
+
+
+def test_threads_may_need_the_same_pending_value():
+    failures = []
+
+    def look(t):
+        try:
+            t.tolist()
+        except Exception as error:
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(20):
+            x = torch.ones(3)
+            for _ in range(100):
+                x = x * 1.0 + 0.5
+            threads = [threading.Thread(target=look, args=(x[i:],)) for i in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert failures == []
 
 
 def test_draws_in_the_thread_do_not_disturb_the_program():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from .errors import ChainruleError
 from .graph import Node, toposort
 from .scope import context, enter
 
+_running = threading.RLock()
+
 
 def run(*outputs: Node) -> list[np.ndarray]:
     """Compute the values of `outputs` and keep those that somebody can still ask for.
@@ -19,9 +22,12 @@ def run(*outputs: Node) -> list[np.ndarray]:
     Kept are the outputs, what a handle or another graph still refers to, and the values that a
     coming backward pass needs; everything else is dropped as soon as its last user is computed.
     """
-    outputs_pending = [n for n in outputs if n.value is None]
-    if outputs_pending:
-        _run(outputs_pending)
+    if any(n.value is None for n in outputs):
+        # One thread at a time: a run lets go of edges that another one would still follow.
+        with _running:
+            pending = [n for n in outputs if n.value is None]
+            if pending:
+                _run(pending)
     return [n.value for n in outputs]
 
 
