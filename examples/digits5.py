@@ -59,9 +59,10 @@ def main():
     images, labels = (t.to(device) for t in images_and_labels(given.data))
     criterion = nn.CrossEntropyLoss(reduction="mean")
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
-    torch.draw(criterion(net(images), labels), given.out / "digits5.svg")
+    loss = criterion(net(images), labels)
+    torch.draw(loss, given.out / "digits5.svg", title="Five digits, one step")
 
-    for epoch in range(2):
+    for _ in range(2):
         outputs = net(images)
         loss = criterion(outputs, labels)
         loss.backward()

@@ -35,15 +35,13 @@ def neuron(folder):
     f = 1 / (1 + torch.exp(-(w0 * x0 + w1 * x1 + w2)))
     torch.draw(f, folder / "neuron.svg", title="A sigmoid neuron, gate by gate")
 
-    record = torch.backprop(f)
-    print("gate          output   then, backward:  upstream x local = downstream")
-    edges = record.edges()
-    for node in reversed(record.order):
-        for edge in edges:
-            if edge.node is node:
-                factors = edge.upstream.item(), edge.local.item(), edge.downstream.item()
-                print("{:<12} {:7.2f} {:24.2f} x {:5.2f} = {:5.2f}".format(
-                    node.name, record.value(node).item(), *factors))
+    print("forward")
+    torch.show(f, values=True)
+    print("\nbackward        upstream x local = downstream")
+    for edge in torch.backprop(f).edges():
+        factors = edge.upstream.item(), edge.local.item(), edge.downstream.item()
+        gate = f"{edge.node.name}, input {edge.index}"
+        print("{:<20} {:5.2f} x {:5.2f} = {:5.2f}".format(gate, *factors))
 
     f.backward()
     s = f.item()

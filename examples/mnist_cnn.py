@@ -11,9 +11,10 @@ epochs.  A convolution is a window movement followed by a contraction; its deriv
 same two steps backward, so nobody had to derive it.
 """
 
+from mnist_mlp import arguments, train
+
 import chainrule as torch
 from chainrule import nn
-from mnist_mlp import arguments, train
 
 
 def network():

@@ -1,4 +1,4 @@
-"""`chainrule demo`: digits are learned, pictures are written, and without scikit-learn it says so."""
+"""`chainrule demo`: digits are learned, pictures written; without scikit-learn it says so."""
 
 import re
 import subprocess

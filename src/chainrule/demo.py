@@ -116,10 +116,11 @@ def progress(epochs: int) -> Iterator:
         yield show
 
 
-def picture(net: Net, x: torch.Tensor, y: torch.Tensor, path: Path) -> None:
-    """Draw one step's graph, forward and backward, with every value and gradient."""
+def pictures(net: Net, x: torch.Tensor, y: torch.Tensor, folder: Path) -> None:
+    """Draw one step's graph, forward and backward: layer by layer, and op by op."""
     loss = nn.functional.cross_entropy(net(x), y)
-    draw(loss, path, title="One training step: values forward, gradients backward")
+    draw(loss, folder / "layers.svg", title="One training step, layer by layer")
+    draw(loss, folder / "graph.svg", title="One training step, op by op", depth=99)
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -147,11 +148,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     wrong = round((1 - accuracy) * len(held_out))
     print(f"\n{accuracy:.2%} of the held-out digits right ({wrong} wrong) after {seconds:.1f} s")
 
-    graph, curve = given.out / "graph.svg", given.out / "loss.svg"
-    picture(net, x[:8], y[:8], graph)
-    draw_curve(curves, curve, title="Loss while learning scanned digits", x_label="epoch")
-    print("The graph of a step, every value and every gradient:", graph)
-    print("The loss curve:                                     ", curve)
+    pictures(net, x, y, given.out)
+    draw_curve(
+        curves, given.out / "loss.svg", title="Loss while learning scanned digits", x_label="epoch"
+    )
+    print("The graph of a step, every value and gradient:", given.out / "graph.svg")
+    print("The same, layer by layer:                     ", given.out / "layers.svg")
+    print("The loss curve:                               ", given.out / "loss.svg")
     return 0
 
 

@@ -14,7 +14,7 @@ from ..graph import Node
 from ..tensor import Tensor
 from .facts import Facts, facts_of, stages
 from .figure import LINE, SMALL, Figure
-from .labels import describe, names_of, shape_text, summary
+from .labels import Names, describe, names_of, shape_text, summary
 from .layout import Box, Edge, Region, layout
 from .picture import Element, Picture, Wire, picture_of
 from .svg import MARGIN, Page, smooth, text_width, write
@@ -33,7 +33,7 @@ def draw(
     values: bool = True,
     names: Mapping[str, Tensor] | None = None,
     title: str | None = None,
-    limit: int = 30,
+    limit: int = 24,
     depth: int | None = None,
 ) -> str:
     """The graph that `tensor` was made from as an SVG; written to `path` if one is given.
@@ -45,7 +45,8 @@ def draw(
 
     `backward=None` draws gradients if `tensor` has any.  `names` maps names to tensors; the
     caller's variables are found by themselves.  Regions (modules, composite functions) nested
-    deeper than `depth` become one box; by default as many as it takes to show at most `limit`.
+    deeper than `depth` become one box each, with the norms of what is inside; by default as many
+    as it takes to show at most `limit` boxes, and layers open only if that makes half as many.
 
     All values are computed aside: drawing changes no later bit of the program.
 
@@ -82,7 +83,7 @@ def draw_steps(
     >>> import chainrule as torch
     >>> x = torch.tensor(3.0, requires_grad=True)
     >>> y = (x * x).exp()
-    >>> [svg.count(">9.00<") for svg in torch.draw_steps(y)]
+    >>> [svg.count(">9.00<") for svg in torch.view.draw_steps(y)]
     [1, 1, 1, 1]
     """
     node = tensor.node
@@ -97,8 +98,8 @@ def draw_steps(
     return svgs
 
 
-def _title(node: Node, names: Mapping[Node, str]) -> str:
-    return f"{names.get(node, 'output')}, recorded at {node.where}"
+def _title(node: Node, names: Names) -> str:
+    return f"{names.nodes.get(node, 'output')}, recorded at {node.where}"
 
 
 class _Drawing:
@@ -111,7 +112,7 @@ class _Drawing:
         self.labels = {w: self._label(w) for w in picture.wires}
         self.edges = {w: self._edge(w) for w in picture.wires}
         paths = {e.scopes[: i + 1] for e in picture.elements for i in range(len(e.scopes))}
-        widths = {path: text_width(path[-1].label) for path in paths}
+        widths = {path: text_width(picture.names.of_scope(path[-1])) for path in paths}
         boxes, edges = list(self.boxes.values()), list(self.edges.values())
         self.width, self.height, self.regions = layout(boxes, edges, widths)
         for box in boxes:
@@ -186,7 +187,7 @@ class _Drawing:
     def _draw_region(self, region: Region) -> None:
         x, y = region.left + MARGIN, region.top + TOP
         self.page.rect(x, y, region.width, region.height, "region", rx=8)
-        self.page.text(x + 10, y + 12, region.path[-1].label, "faint")
+        self.page.text(x + 10, y + 12, self.picture.names.of_scope(region.path[-1]), "faint")
 
     def _draw_wire(self, edge: Edge) -> None:
         points = [(x + MARGIN, y + TOP) for x, y in edge.points]
@@ -216,7 +217,8 @@ class _Drawing:
         if element.kind == "module":
             self._draw_module(element, box)
             return
-        self.page.text(box.x, box.y, element.label, "name middle" if element.is_variable else "middle")
+        style = "name middle" if element.is_variable else "middle"
+        self.page.text(box.x, box.y, element.label, style)
         total = self._total(element)
         if total and node in known.gradients:
             below = box.y + box.height / 2 + LINE / 2 + 2
@@ -236,7 +238,7 @@ class _Drawing:
             if is_leaf(node) and node.requires_grad:
                 arrays = self.facts.values.get(node), self.facts.gradients.get(node)
                 norms = ["" if a is None else summary(a) for a in arrays]
-                name = self.picture.names.get(node, "").rpartition(".")[2]
+                name = self.picture.names.nodes.get(node, "").rpartition(".")[2]
                 rows.append([name, shape_text(node.shape), *norms])
         left_out = len(rows) - MOST_PARAMETERS
         more = [[f"and {left_out} more", "", "", ""]] if left_out > 0 else []

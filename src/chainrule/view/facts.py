@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..autodiff import is_leaf, seed, vjp
+from ..errors import GradError
 from ..graph import Node, toposort
+from ..history import why
 from ..interpreter import evaluate
 from ..ops.elementwise import add
 from ..scope import set_grad_mode
@@ -42,7 +44,13 @@ def evaluate_aside(nodes: Iterable[Node]) -> Values:
 
 def facts_of(output: Node, order: list[Node], backward: bool | None) -> Facts:
     """Values of all nodes of `order`; gradients of `output` if it has any (or `backward` asks)."""
-    recorded, shares = {}, {}
+    recorded: dict[Node, Node] = {}
+    shares: dict[tuple[Node, int], Node] = {}
+    if backward and not output.requires_grad:
+        raise GradError(
+            "backward=True requires a tensor that requires grad, got one that does not",
+            hint=why(output, has_gradient=False),
+        )
     if backward or (backward is None and differentiable(output, order)):
         recorded, shares = _record_gradients(output, order)
     known = evaluate_aside([*order, *recorded.values(), *shares.values()])

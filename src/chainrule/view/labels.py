@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from ..autodiff import is_leaf
 from ..graph import Node
 from ..nn.module import Module
+from ..scope import Scope
 from ..tensor import Tensor
 
 # Signs for the few ops that mathematics writes as signs; every other op goes by its name.
@@ -41,9 +43,10 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape)) if shape else "scalar"
 
 
-def is_constant(node: Node) -> bool:
-    """A number that the program text holds: it belongs to the op's own label."""
-    return node.op is None and not node.shape and not node.requires_grad and node.owner is None
+def is_constant(node: Node, names: Names) -> bool:
+    """A number that the program text holds: the label of its user shows it."""
+    plain = node.op is None and not node.shape and not node.requires_grad and node.owner is None
+    return plain and node not in names.nodes
 
 
 def op_label(node: Node, folded: Mapping[Node, str], name: str) -> str:
@@ -64,17 +67,33 @@ def op_label(node: Node, folded: Mapping[Node, str], name: str) -> str:
     return _SIGNS[name] + (second or first or "")
 
 
-def names_of(frame: FrameType | None, given: Mapping[str, Any] | None) -> dict[Node, str]:
-    """The names under which the caller knows nodes: given ones, variables, then parameters."""
-    names: dict[Node, str] = {}
+@dataclass
+class Names:
+    """What the caller calls things: nodes by variable or parameter, modules by path and class."""
+
+    nodes: dict[Node, str] = field(default_factory=dict)
+    classes: dict[str, str] = field(default_factory=dict)
+
+    def of_scope(self, scope: Scope) -> str:
+        """`fc1: Linear` for a module that the caller can reach, `cross_entropy` for a function."""
+        kind = self.classes.get(scope.module) if scope.kind == "module" else None
+        return scope.label if kind in (None, scope.label) else f"{scope.label}: {kind}"
+
+
+def names_of(frame: FrameType | None, given: Mapping[str, Any] | None) -> Names:
+    """What is known in a frame: given names first, then variables, then parameters."""
+    names = Names()
     variables = {**frame.f_globals, **frame.f_locals} if frame else {}
+    # The last variable first: a loop's `loss` rather than an older name for the same tensor.
     for name, value in [*(given or {}).items(), *reversed(variables.items())]:
         if isinstance(value, Tensor) and not name.startswith("_"):
-            names.setdefault(value.node, name)
-    for value in variables.values():
-        if isinstance(value, Module):
-            for name, parameter in value.named_parameters():
-                names.setdefault(parameter.node, name)
+            names.nodes.setdefault(value.node, name)
+    for net in variables.values():
+        if isinstance(net, Module):
+            for name, parameter in net.named_parameters():
+                names.nodes.setdefault(parameter.node, name)
+            for name, module in net.named_modules(prefix=type(net).__name__):
+                names.classes.setdefault(name, type(module).__name__)
     return names
 
 

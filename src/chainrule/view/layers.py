@@ -158,7 +158,8 @@ def _port(item: Item, side: str, link: Link) -> float:
 def _reduce_crossings(columns: list[list[Item]], links: list[Link]) -> None:
     """Sweep to and fro, sorting each column by its neighbours' mean; keep the best order seen."""
     left, right = _neighbours(links)
-    best, fewest = [], -1
+    best: list[list[Item]] = []
+    fewest = -1
     for backward in (False, True):
         _initial_order(columns, links, backward)
         for sweep in range(SWEEPS + 1):
@@ -295,7 +296,8 @@ def _stack(column: list[Item], now: dict[Item, float], pulls: dict) -> None:
     """
     room = 0.0
     above: Item | None = None
-    rooms, blocks = [], []
+    rooms: list[float] = []
+    blocks: list[tuple[float, float, int]] = []  # sum of weight * target, weight, items
     for item in column:
         if above is not None:
             bends = above.key is item.key is None
@@ -307,10 +309,10 @@ def _stack(column: list[Item], now: dict[Item, float], pulls: dict) -> None:
         for pull, other, offset in pulls[item] if now else ():
             weight += pull
             moment += pull * (other.y + offset - room)
-        blocks.append([moment, weight, 1])
+        blocks.append((moment, weight, 1))
         while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
-            m, w, n = blocks.pop()
-            blocks[-1] = [blocks[-1][0] + m, blocks[-1][1] + w, blocks[-1][2] + n]
+            (m, w, n), (m0, w0, n0) = blocks.pop(), blocks.pop()
+            blocks.append((m0 + m, w0 + w, n0 + n))
     levels = [m / w for m, w, n in blocks for _ in range(n)]
     for item, level, room in zip(column, levels, rooms):
         item.y = level + room

@@ -115,7 +115,7 @@ def _routes(paths: dict[Box, Path], edges: Sequence[Edge]) -> dict[Edge, list[tu
         common = 0
         while common < min(len(tail), len(head)) and tail[common] == head[common]:
             common += 1
-        route = []
+        route: list[tuple] = []
         leaving: object = edge.tail
         for depth in range(len(tail), common, -1):
             route.append((tail[:depth], leaving, ("out", edge.tail)))
@@ -152,8 +152,8 @@ def _levels(
         for step in routes[edge]:
             path, leaving, entering = step
             key = _link_key(edge, step)
-            ends = [_item(levels[path], end) for end in (leaving, entering)]
-            link = levels[path].links.setdefault(key, Link(*ends, key))
+            tail, head = (_item(levels[path], end) for end in (leaving, entering))
+            link = levels[path].links.setdefault(key, Link(tail, head, key))
             if label and shared[path, key] == 1:
                 link.label, label = label, None
     return levels
@@ -162,8 +162,8 @@ def _levels(
 def _item(level: _Level, end: object) -> Item:
     """The item of a box or group, or the port through which edges from a box cross the border."""
     if end not in level.items:
-        side, _ = end  # type: ignore[misc]
-        level.items[end] = Item(0, 6, end, side="first" if side == "in" else "last")
+        inward = end[0] == "in"  # type: ignore[index]
+        level.items[end] = Item(0, 6, end, side="first" if inward else "last")
     return level.items[end]
 
 

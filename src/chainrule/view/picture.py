@@ -2,8 +2,8 @@
 
 The convention of textbooks: squares are variables, circles are operators, a wire carries a value.
 Numbers written in the program belong to the operator's own label (`+1`, `1/x`).  Modules and
-composite functions are regions around their operators; in a large graph the inner regions, level
-by level, become one element each.
+composite functions are regions around their operators; in a large graph regions become one
+element each: first functions and innermost modules, then the modules around them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..autodiff import is_leaf
 from ..graph import Node, toposort
 from ..nn.parameter import Parameter
 from ..scope import Scope
-from .labels import is_constant, op_label
+from .labels import Names, is_constant, op_label
 
 Scopes = tuple[Scope, ...]
 
@@ -51,7 +51,12 @@ class Picture:
     elements: list[Element]
     wires: list[Wire]
     order: list[Node]
-    names: Mapping[Node, str]
+    names: Names
+
+
+def is_source(node: Node) -> bool:
+    """A leaf, or a node whose inputs were let go: nothing of how it came about can be shown."""
+    return is_leaf(node) or not node.inputs
 
 
 def inputs_of(node: Node) -> tuple[Node, ...]:
@@ -70,36 +75,49 @@ def forward_order(output: Node) -> list[Node]:
 
 
 def picture_of(
-    output: Node, names: Mapping[Node, str], limit: int, depth: int | None = None
+    output: Node, names: Names, limit: int, depth: int | None = None
 ) -> Picture:
     """The elements and wires for everything that `output` was made from.
 
-    Regions nested deeper than `depth` become one element each; by default the greatest depth that
-    shows at most `limit` elements.
+    Regions nested deeper than `depth` become one element each; by default as few as it takes to
+    have at most `limit` elements.
     """
     order = forward_order(output)
-    folded = _folded(order, names)
-    scopes, called = _scopes(order, names)
+    folded = {n: f"{n.value.item():.4g}" for n in order if is_constant(n, names)}
+    scopes, called = _scopes(order, names.nodes)
     if depth is None:
-        deepest = max(map(len, scopes.values()))
-        depths = range(deepest, 0, -1)
-        depth = next((d for d in depths if _count(order, scopes, folded, d) <= limit), 0)
-    return _Builder(output, order, names, folded, scopes, called, depth).build()
+        depths = _readable(scopes, set(folded), limit)
+    else:
+        depths = dict.fromkeys(order, depth)
+    return _Builder(output, order, names, folded, scopes, called, depths).build()
 
 
-def _folded(order: list[Node], names: Mapping[Node, str]) -> dict[Node, str]:
-    """Constants that the labels of their users show."""
-    return {n: _number(n) for n in order if is_constant(n) and n not in names}
+def _readable(scopes: dict[Node, Scopes], folded: set[Node], limit: int) -> dict[Node, int]:
+    """How many regions around each node stay open.
+
+    First the regions within innermost modules close, level by level, with the functions outside of
+    modules; then the innermost modules; then, level by level, those that hold them.
+    """
+    holders = {s for path in scopes.values() for i, s in enumerate(path) if _holds_module(path, i)}
+    outer = {node: sum(s in holders for s in path) for node, path in scopes.items()}
+    inner = max((len(path) - outer[node] for node, path in scopes.items()), default=0)
+    # The inside of a layer is shown only where little else is: limit // 2.
+    views = [({node: n + k for node, n in outer.items()}, limit // 2) for k in range(inner, 0, -1)]
+    for d in range(max(outer.values(), default=0), -1, -1):
+        views.append(({node: min(n, d) for node, n in outer.items()}, limit))
+    for view, most in views:
+        shown = {
+            node if len(path) <= view[node] else path[: view[node] + 1]
+            for node, path in scopes.items()
+            if node not in folded
+        }
+        if len(shown) <= most:
+            return view
+    return view
 
 
-def _number(node: Node) -> str:
-    value = node.value.item()  # type: ignore[union-attr]
-    return f"{value:.4g}"
-
-
-def _count(order: list[Node], scopes: dict[Node, Scopes], folded, depth: int) -> int:
-    shown = {node if len(s) <= depth else s[: depth + 1] for node, s in scopes.items()}
-    return len(shown) - len(folded)
+def _holds_module(path: Scopes, i: int) -> bool:
+    return any(scope.kind == "module" for scope in path[i + 1 :])
 
 
 # ------------------------------------------------------------------------------ scopes
@@ -113,13 +131,13 @@ def _scopes(
     A parameter stands where it is used, and so does a leaf that has no name; what the caller has
     a name for stands outside.
     """
-    found = {node: _chain(node.scope) for node in order if not is_leaf(node)}
+    found = {node: _chain(node.scope) for node in order if not is_source(node)}
     used: dict[Node, list[Scopes]] = defaultdict(list)
     for node in found:
         for x in node.inputs:
             used[x].append(found[node])
     for node in order:
-        if is_leaf(node):
+        if is_source(node):
             inner = node not in names or _is_parameter(node)
             found[node] = _common(used[node]) if inner and used[node] else ()
     return _without_trivial(found)
@@ -153,32 +171,41 @@ def _without_trivial(
     """
     children: dict[Scopes, set] = defaultdict(set)
     for node, path in paths.items():
-        if not is_leaf(node):
+        if not is_source(node):
             for i in range(len(path)):
                 children[path[: i + 1]].add(path[: i + 2] if i + 1 < len(path) else node)
-    dropped, called = set(), {}
-    for path, inside in children.items():
-        (child, *others) = inside
+    dropped: set[Scope] = set()
+    alone: dict[Scopes, Node] = {}  # region -> the one operator in it
+    for path in sorted(children, key=len, reverse=True):
+        (child, *others) = children[path]
         if others:
             continue
-        # The outer name says more: `fc1` around the one function `linear`.
-        dropped.add(child[-1] if isinstance(child, tuple) else path[-1])
-        if isinstance(child, Node) and path[-1].kind == "function":
-            called[child] = path[-1].label
+        operator = child if isinstance(child, Node) else alone.get(child)
+        if operator is not None:
+            alone[path] = operator
+            dropped.add(path[-1])
+        else:
+            dropped.add(child[-1])  # the outer name says more: `fc1` around its `linear`
     kept = {n: tuple(s for s in path if s not in dropped) for n, path in paths.items()}
+    called = {n: path[-1].label for path, n in alone.items() if path[-1].kind == "function"}
     return kept, called
 
 
 # ------------------------------------------------------------------------------ elements and wires
 
 
+@dataclass
 class _Builder:
-    def __init__(self, output, order, names, folded, scopes, called, depth):
-        self.output, self.order, self.names, self.called = output, order, names, called
-        self.folded, self.scopes, self.depth = folded, scopes, depth
-        self.made: dict[object, Element] = {}  # node or collapsed region -> element
-        self.carries: dict[Node, Element] = {}  # node -> the element its users are wired to
-        self.wires: dict[object, Wire] = {}
+    output: Node
+    order: list[Node]
+    names: Names
+    folded: dict[Node, str]
+    scopes: dict[Node, Scopes]
+    called: dict[Node, str]
+    depths: dict[Node, int]  # how many regions around the node are open
+    made: dict[object, Element] = field(default_factory=dict)  # by node or closed region
+    carries: dict[Node, Element] = field(default_factory=dict)  # what the users are wired to
+    wires: dict[object, Wire] = field(default_factory=dict)
 
     def build(self) -> Picture:
         for node in self.order:
@@ -192,32 +219,31 @@ class _Builder:
                     self._wire(x, node, i)
         # A variable stands behind the operator that computes it, so it is placed last of all.
         for node in self.order:
-            if node is self.output or (node in self.names and not is_leaf(node)):
+            if node is self.output or (node in self.names.nodes and not is_source(node)):
                 self._name(node, users[node])
         return Picture(list(self.made.values()), list(self.wires.values()), self.order, self.names)
 
     def _place(self, node: Node) -> None:
-        path = self.scopes[node]
-        collapsed = len(path) > self.depth
-        key = path[: self.depth + 1] if collapsed else node
+        path, depth = self.scopes[node], self.depths[node]
+        collapsed = len(path) > depth
+        key = path[: depth + 1] if collapsed else node
         element = self.made.get(key)
         if element is None:
-            element = self._element(node, path, collapsed)
-            self.made[key] = element
+            element = self.made[key] = self._element(node, path, depth)
         if collapsed:
             element.inside.append(node)
-            if not is_leaf(node):
+            if not is_source(node):
                 element.node = node
         self.carries[node] = element
 
-    def _element(self, node: Node, path: Scopes, collapsed: bool) -> Element:
-        if collapsed:
-            return Element("module", node, path[self.depth].label, path[: self.depth])
-        if not is_leaf(node):
+    def _element(self, node: Node, path: Scopes, depth: int) -> Element:
+        if len(path) > depth:
+            return Element("module", node, self.names.of_scope(path[depth]), path[:depth])
+        if not is_source(node):
             name = self.called.get(node, node.name)
             return Element("operator", node, op_label(node, self.folded, name), path)
         kind = "parameter" if node.requires_grad else "data"
-        return Element(kind, node, self.names.get(node, ""), path)
+        return Element(kind, node, self.names.nodes.get(node, ""), path)
 
     def _wire(self, x: Node, user: Node, index: int) -> None:
         tail, head = self.carries[x], self.carries[user]
@@ -234,7 +260,7 @@ class _Builder:
         if source.kind == "module" and not outside and node is not self.output:
             return  # it lives and ends inside of a collapsed region
         scopes = _common([source.scopes, *(e.scopes for e in outside)]) if outside else ()
-        label = self.names.get(node, "output")
+        label = self.names.nodes.get(node, "output")
         variable = Element("variable", node, label, scopes)
         self.made["variable", node] = variable
         for wire in self.wires.values():

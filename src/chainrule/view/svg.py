@@ -55,7 +55,8 @@ _COLOUR_RULES = """
 .region {{ fill: {region}; stroke: {region}; }}
 .first {{ stroke: {first}; }} .second {{ stroke: {second}; }} .third {{ stroke: {third}; }}
 .first-ink {{ fill: {first}; }} .second-ink {{ fill: {second}; }} .third-ink {{ fill: {third}; }}
-.value-frame {{ fill: none; stroke: {value}; }} .gradient-frame {{ fill: none; stroke: {gradient}; }}
+.value-frame, .gradient-frame {{ fill: none; }}
+.value-frame {{ stroke: {value}; }} .gradient-frame {{ stroke: {gradient}; }}
 """
 
 
@@ -91,6 +92,8 @@ def _advance(c: str) -> float:
         return 0.42
     if c in "mwMW@%—→":
         return 0.98
+    if c in "×÷−+=<>≠≤≥":
+        return 0.84
     return 0.72 if c.isupper() or ord(c) > 0x2E80 else 0.64
 
 
@@ -116,8 +119,8 @@ class Page:
         self.add("rect", kind, x=x, y=y, width=width, height=height, **more)
 
     def image(self, x: float, y: float, width: float, height: float, uri: str, tip="") -> None:
-        size = dict(x=x, y=y, width=width, height=height)
-        self.add("image", tip=tip, **size, preserveAspectRatio="none", href=uri)
+        place = {"x": x, "y": y, "width": width, "height": height}
+        self.add("image", "", "", tip, **place, preserveAspectRatio="none", href=uri)
 
     def __str__(self) -> str:
         w, h = _attr(self.width), _attr(self.height)
@@ -143,10 +146,10 @@ def smooth(points: Sequence[tuple[float, float]]) -> str:
     path = [f"M{x:.1f} {y:.1f}"]
     for u, v in rest:
         mid = (x + u) / 2
-        level = abs(v - y) < 0.05
-        if level and abs(u - x) < 0.05:
-            continue
-        path.append(f"H{u:.1f}" if level else f"C{mid:.1f} {y:.1f} {mid:.1f} {v:.1f} {u:.1f} {v:.1f}")
+        if abs(v - y) >= 0.05:
+            path.append(f"C{mid:.1f} {y:.1f} {mid:.1f} {v:.1f} {u:.1f} {v:.1f}")
+        elif abs(u - x) >= 0.05:
+            path.append(f"H{u:.1f}")
         x, y = u, v
     return "".join(path)
 

@@ -29,9 +29,10 @@ def show(
     """Print the graph that `tensor` was made from: inputs before users, one node a line.
 
     A line holds number, name, op with its inputs and attrs, dtype and shape, the value, the line
-    of your program, and the module and function it was recorded in.  Only values that are known
-    already are shown, unless `values` asks for all; `leaf*` requires grad.  `backward` adds the way back: the same ops in
-    exactly the reverse order, each with the gradient it receives and what it hands to each input.
+    of your program, and the module and function it was recorded in; `leaf*` requires grad.  Only
+    values that are known already are shown, unless `values` asks for all.  `backward` adds the way
+    back: the same ops in exactly the reverse order, each with the gradient it receives and what
+    it hands to each input.
 
     Whatever is computed for this is computed aside and changes no later bit of the program.
 
@@ -43,7 +44,7 @@ def show(
     %1 y = mul(%0, %0)  float32[]   9   ...
     """
     known = names_of(sys._getframe(1), names)
-    print(graph_text(tensor.node, known, backward=backward, values=values), file=file)
+    print(graph_text(tensor.node, known.nodes, backward=backward, values=values), file=file)
 
 
 def graph_text(
@@ -62,10 +63,11 @@ def graph_text(
     return text
 
 
-def _line(node: Node, number: dict[Node, str], names: Mapping[Node, str], facts: Facts) -> list[str]:
-    name = f"{number[node]} {names.get(node, '')}".rstrip()
+def _line(
+    node: Node, number: dict[Node, str], names: Mapping[Node, str], facts: Facts
+) -> list[str]:
     return [
-        name,
+        f"{number[node]} {names.get(node, '')}".rstrip(),
         f"= {_call(node, number)}",
         repr(node.spec),
         _number(facts.values.get(node)),
