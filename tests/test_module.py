@@ -132,16 +132,18 @@ def test_wrong_state_is_reported_whole_and_nothing_is_loaded():
     state["layers.0.bias"] = [1, 2, 3]
     text = refusal(RuntimeError, lambda: net.load_state_dict(state))
     assert text.startswith(
-        "Error(s) in loading state_dict for Net:"
-        '\n\tMissing key(s) in state_dict: "fc1.weight". '
-        '\n\tUnexpected key(s) in state_dict: "fc2.weight". '
-        "\n\tsize mismatch for norm.weight: copying a param with shape torch.Size([7]) from "
-        "checkpoint, the shape in current model is torch.Size([3])."
-        '\n\tWhile copying the parameter named "layers.0.bias", expected torch.Tensor or '
-        "Tensor-like object from checkpoint but received <class 'list'>"
-        "\n  recorded at test_module.py:"
+        "load_state_dict requires the keys and shapes of Net, got "
+        'Missing key(s) in state_dict: "fc1.weight"; '
+        'Unexpected key(s) in state_dict: "fc2.weight"; '
+        "size mismatch for norm.weight: (7,) in place of (3,); "
+        'a list instead of a tensor for "layers.0.bias" '
+        "(Error(s) in loading state_dict for Net)\n  recorded at test_module.py:"
     )
+    assert text.endswith("hint: strict=False lets missing and unexpected keys pass")
     assert values(net) == before
+    wrapped = {f"module.{name}": value for name, value in net.state_dict().items()}
+    text = refusal(RuntimeError, lambda: net.load_state_dict(wrapped))
+    assert text.endswith("hint: the given keys start with 'module.'; take that away")
     refusal(RuntimeError, lambda: net.load_state_dict(state, strict=False))
     assert values(net) == before
 

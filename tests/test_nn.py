@@ -45,7 +45,7 @@ def test_d10_in_a_sequential():
     text = refusal(RuntimeError, lambda: net(torch.ones(2, 1, 8, 8)))
     assert text.startswith(
         "Linear requires input.shape[-1] == in_features, got input (2, 144) from "
-        "Sequential.0: Conv2d(1, 4) into Sequential.3: Linear(100, 10)"
+        "Sequential.0: Conv2d(1, 4, (3, 3), (1, 1)) into Sequential.3: Linear(100, 10)"
     )
 
 
@@ -255,6 +255,8 @@ def test_every_layer_is_found_under_pytorchs_file_names():
     assert nn.modules.activation.MultiheadAttention is nn.MultiheadAttention
     assert nn.modules.Linear is nn.Linear
     assert isinstance(nn.BatchNorm1d(2), nn.modules.batchnorm._BatchNorm)
-    with pytest.raises(AttributeError):
-        _ = nn.modules.NoSuchLayer
+    with pytest.raises(AttributeError, match="'torch.nn' has no .* 'Liner'; .* is 'Linear'"):
+        _ = nn.modules.Liner
+    with pytest.raises(AttributeError, match="'sigmiod'; the nearest name is 'sigmoid'"):
+        _ = nn.functional.sigmiod
     assert all(getattr(nn, name) is not None for name in nn.__all__)

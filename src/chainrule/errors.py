@@ -5,6 +5,8 @@ Each subclasses what PyTorch raises in the same place, so scripts that catch tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .scope import Site, context, current_site
 
 
@@ -58,3 +60,12 @@ class NameRejected(ChainruleError, KeyError):
     """A name that is taken, or that cannot be one."""
 
     __str__ = Exception.__str__  # KeyError would show the text as a quoted literal
+
+
+def missing_name(module: str, name: str, known: Iterable[str]) -> AttributeError:
+    """The error for a name that a module of ours does not have, with the nearest that it has."""
+    import difflib  # slow to load, and only needed here
+
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; the nearest name is {near[0]!r}" if near else ""
+    return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")

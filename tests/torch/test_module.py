@@ -1,6 +1,7 @@
 """Module and the containers: each scenario is run on chainrule and on PyTorch, and told alike."""
 
 import copy
+import warnings
 from collections import OrderedDict
 
 import pytest
@@ -230,12 +231,7 @@ def loading(T):
     yield missing, unexpected
     state["norm.bias"] = T.ones(7)
     state["norm.weight"] = 3
-    for strict in (True, False):
-        try:
-            m.load_state_dict(state, strict=strict)
-        except RuntimeError as error:
-            text = str(error).partition("\n  recorded at")[0]
-            yield text.replace("chainrule.Tensor", "torch.Tensor")
+    yield caught(lambda: m.load_state_dict(state)), caught(lambda: m.load_state_dict(state, False))
     one = T.nn.Module()
     one.w = T.nn.Parameter(T.tensor(1.0))
     one.load_state_dict({"w": T.tensor([4.0])})
@@ -376,7 +372,8 @@ def backward_hooks(T):
     log, m = [], T.nn.Tanh()
     m.register_full_backward_pre_hook(lambda m, gy: (gy[0] * 2,))
     m.register_full_backward_pre_hook(lambda m, gy: log.append(told(gy)))
-    m.register_full_backward_hook(lambda m, gx, gy: log.append((told(gx), told(gy))) or (gx[0] * 10,))
+    m.register_full_backward_hook(lambda m, gx, gy: log.append((told(gx), told(gy))))
+    m.register_full_backward_hook(lambda m, gx, gy: (gx[0] * 10,))
     m.register_full_backward_hook(lambda m, gx, gy: log.append("first"), prepend=True)
     x = T.zeros(2, requires_grad=True)
     m(x).sum().backward()
@@ -390,7 +387,9 @@ def backward_hooks(T):
     with T.no_grad():
         m(T.ones(1))
     log.clear()
-    m(T.ones(1)).sum().backward()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        m(T.ones(1)).sum().backward()
     yield log
 
 

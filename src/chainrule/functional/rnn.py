@@ -88,7 +88,8 @@ def rnn_tanh_cell(
     """h' = tanh(W_ih x + b_ih + W_hh h + b_hh).  input (N, in), hx (N, hidden).
 
     >>> import chainrule as torch
-    >>> torch.rnn_tanh_cell(torch.ones(1, 1), torch.ones(1, 1), torch.eye(1), torch.eye(1))
+    >>> from chainrule.functional.rnn import rnn_tanh_cell
+    >>> rnn_tanh_cell(torch.ones(1, 1), torch.ones(1, 1), torch.eye(1), torch.eye(1))
     tensor([[0.9640]])
     """
     return _one_step(_TANH, input, (hx,), _Weights(w_ih, w_hh, b_ih, b_hh))[0]
@@ -106,7 +107,8 @@ def rnn_relu_cell(
     """h' = max(0, W_ih x + b_ih + W_hh h + b_hh).  input (N, in), hx (N, hidden).
 
     >>> import chainrule as torch
-    >>> torch.rnn_relu_cell(torch.ones(1, 1), torch.ones(1, 1), torch.eye(1), torch.eye(1))
+    >>> from chainrule.functional.rnn import rnn_relu_cell
+    >>> rnn_relu_cell(torch.ones(1, 1), torch.ones(1, 1), torch.eye(1), torch.eye(1))
     tensor([[2.]])
     """
     return _one_step(_RELU, input, (hx,), _Weights(w_ih, w_hh, b_ih, b_hh))[0]
@@ -128,8 +130,9 @@ def lstm_cell(
     Hochreiter and Schmidhuber, 1997.
 
     >>> import chainrule as torch
+    >>> from chainrule.functional.rnn import lstm_cell
     >>> zero = torch.zeros(1, 1)
-    >>> torch.lstm_cell(zero, (zero, torch.ones(1, 1)), torch.zeros(4, 1), torch.zeros(4, 1))[1]
+    >>> lstm_cell(zero, (zero, torch.ones(1, 1)), torch.zeros(4, 1), torch.zeros(4, 1))[1]
     tensor([[0.5000]])
     """
     h, c = _one_step(_LSTM, input, tuple(hx), _Weights(w_ih, w_hh, b_ih, b_hh))
@@ -151,8 +154,9 @@ def gru_cell(
     h_r, h_z, h_n those of W_hh h + b_hh.  input (N, in), hx (N, hidden).  Cho et al., 2014.
 
     >>> import chainrule as torch
+    >>> from chainrule.functional.rnn import gru_cell
     >>> x, h = torch.zeros(1, 1), torch.ones(1, 1)
-    >>> torch.gru_cell(x, h, torch.zeros(3, 1), torch.zeros(3, 1))
+    >>> gru_cell(x, h, torch.zeros(3, 1), torch.zeros(3, 1))
     tensor([[0.5000]])
     """
     return _one_step(_GRU, input, (hx,), _Weights(w_ih, w_hh, b_ih, b_hh))[0]

@@ -1,6 +1,7 @@
 """Modules: layers, containers, losses, and what holds their parameters."""
 
-from . import functional, init, modules, parameter, utils
+from ..errors import missing_name
+from . import functional, init, modules, parallel, parameter, utils
 from .activation import (
     CELU,
     ELU,
@@ -123,6 +124,7 @@ __all__ = [
     "functional",
     "init",
     "modules",
+    "parallel",
     "parameter",
     "utils",
     "AdaptiveAvgPool1d",
@@ -257,3 +259,7 @@ __all__ = [
     "_Loss",
     "_WeightedLoss",
 ]
+
+
+def __getattr__(name: str):
+    raise missing_name("torch.nn", name, __all__)

@@ -47,7 +47,8 @@ class Dropout2d(_Dropout):
     """Dropout of whole channels: input (N, C, H, W) or (C, H, W).
 
     >>> import chainrule as torch
-    >>> torch.nn.Dropout2d()(torch.ones(2, 3, 4, 4)).amax((-2, -1)).isin(torch.tensor([0, 2])).all()
+    >>> y = torch.nn.Dropout2d()(torch.ones(2, 3, 4, 4))
+    >>> (y == y[..., :1, :1]).all()
     tensor(True)
     """
 

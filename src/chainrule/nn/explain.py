@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 from types import CodeType, FrameType
 from typing import Any
@@ -59,8 +60,9 @@ def _producer(input: Tensor, here: Scope | None, call: CodeType) -> str:
 
 def _brief(module: Any) -> str:
     """The module with the sizes that its repr starts with."""
-    settings = [part.rpartition("=")[2] for part in module.extra_repr().split(", ")]
-    sizes = itertools.takewhile(str.isdigit, settings)
+    settings = re.split(r", (?![^()]*\))", module.extra_repr())  # not inside of (3, 3)
+    values = [setting.rpartition("=")[2] for setting in settings]
+    sizes = itertools.takewhile(re.compile(r"\d+|\([\d, ]+\)").fullmatch, values)
     return f"{module._get_name()}({', '.join(sizes)})"
 
 

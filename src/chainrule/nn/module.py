@@ -6,12 +6,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from ..dtypes import dtype as DType
 from ..errors import ArgumentError, ArgumentTypeError, NameRejected, ShapeError
 from ..history import RemovableHandle
 from ..scope import context, enter_module, leave
 from ..tensor import Tensor
 from . import state
+from .convert import conversion
 from .explain import refusal
 from .hooks import Hook, add_hook, call_with_hooks
 from .parameter import Buffer, Parameter
@@ -501,8 +501,10 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or fill them with zeros."""
         for param in self.parameters():
-            if param.grad is not None:
-                param.grad = None if set_to_none else param.grad.detach().zero_()
+            if set_to_none or param.grad is None:
+                param.grad = None
+            else:
+                param.grad.detach_().zero_()
 
     def _apply(self: M, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> M:
         for child in self.children() if recurse else ():
@@ -522,18 +524,7 @@ class Module:
 
         Only floating-point tensors change their dtype.
         """
-        wanted = [a.dtype for a in args if isinstance(a, Tensor)]
-        wanted += [a for a in (*args, kwargs.get("dtype")) if isinstance(a, DType)]
-        if wanted and not wanted[0].is_floating_point:
-            raise ArgumentTypeError(f"Module.to requires a floating-point dtype, got {wanted[0]}")
-        rest = tuple(a for a in args if not isinstance(a, DType | Tensor))
-        others = {name: value for name, value in kwargs.items() if name != "dtype"}
-
-        def convert(t: Tensor) -> Tensor:
-            dtype = wanted[0] if wanted and t.is_floating_point() else t.dtype
-            return t.to(*rest, **others).to(dtype)
-
-        return self._apply(convert)
+        return self._apply(conversion(args, kwargs))
 
     def _to_floating(self: M, name: str) -> M:
         return self._apply(lambda t: getattr(t, name)() if t.is_floating_point() else t)

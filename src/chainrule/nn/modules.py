@@ -10,4 +10,4 @@ padding = pixelshuffle = pooling = rnn = sparse = transformer = upsampling = _nn
 
 
 def __getattr__(name: str):
-    return getattr(_nn, name)
+    return getattr(_nn, name)  # which knows what to say about a name that it lacks

@@ -103,17 +103,11 @@ def _is_unknown(module: Any, key: str, prefix: str) -> bool:
 
 def _misfit(key: str, target: Tensor, given: Any, assign: bool) -> str | None:
     if not isinstance(given, Tensor):
-        return (
-            f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like '
-            f"object from checkpoint but received {type(given)}"
-        )
+        return f'a {type(given).__name__} instead of a tensor for "{key}"'
     # Old checkpoints keep one number as shape (1,).
     scalar = target.dim() == 0 and tuple(given.shape) == (1,)
     if tuple(target.shape) != tuple(given.shape) and not (scalar and not assign):
-        return (
-            f"size mismatch for {key}: copying a param with shape {given.shape} from checkpoint, "
-            f"the shape in current model is {target.shape}."
-        )
+        return f"size mismatch for {key}: {tuple(given.shape)} in place of {tuple(target.shape)}"
     return None
 
 
@@ -144,8 +138,12 @@ def load(module: Any, given: Mapping[str, Any], strict: bool, assign: bool) -> I
             errors[:0] = _report("Unexpected", result.unexpected_keys)
             errors[:0] = _report("Missing", result.missing_keys)
         if errors:
-            lines = "".join(f"\n\t{error}" for error in errors)
-            raise StateError(f"Error(s) in loading state_dict for {module._get_name()}:{lines}")
+            name = module._get_name()
+            raise StateError(
+                f"load_state_dict requires the keys and shapes of {name}, got {'; '.join(errors)} "
+                f"(Error(s) in loading state_dict for {name})",
+                hint=_hint(*result) if strict else None,
+            )
     except Exception:
         undo()
         raise
@@ -154,7 +152,17 @@ def load(module: Any, given: Mapping[str, Any], strict: bool, assign: bool) -> I
 
 def _report(what: str, keys: list[str]) -> list[str]:
     names = ", ".join(f'"{key}"' for key in keys)
-    return [f"{what} key(s) in state_dict: {names}. "] if keys else []
+    return [f"{what} key(s) in state_dict: {names}"] if keys else []
+
+
+def _hint(missing: list[str], unexpected: list[str]) -> str | None:
+    for key in unexpected:
+        for name in missing:
+            if key.endswith(f".{name}"):
+                return f"the given keys start with {key.removesuffix(name)!r}; take that away"
+    if missing or unexpected:
+        return "strict=False lets missing and unexpected keys pass"
+    return None
 
 
 def _load_tree(
