@@ -511,13 +511,15 @@ def test_persistent_workers_start_once():
     assert wait_for_threads_to_end()
 
 
-def test_batches_are_computed_in_the_thread():
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_are_computed(workers):
     class Scaled(Squares):
         def __getitem__(self, i):
-            return torch.ones(2) * i
+            return {"x": (torch.ones(2) * i,), "kept": kept * i, "text": "s"}
 
-    for batch in DataLoader(Scaled(4), 2, num_workers=1):
-        assert batch.node.value is not None
+    kept = torch.ones(1, requires_grad=True)
+    for batch in DataLoader(Scaled(4), 2, num_workers=workers):
+        assert batch["x"][0].node.value is not None and batch["kept"].requires_grad
 
 
 def test_threads_may_need_the_same_pending_value():

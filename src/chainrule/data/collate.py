@@ -12,7 +12,7 @@ from .. import dtypes
 from ..errors import ArgumentTypeError, ShapeError
 from ..methods.create import as_tensor, tensor
 from ..methods.shape import stack
-from ..tensor import Tensor
+from ..tensor import Tensor, run_tensors
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
@@ -61,6 +61,23 @@ def default_convert(sample: Any) -> Any:
     if isinstance(sample, Sequence) and not isinstance(sample, (str, bytes)):
         return _like_sequence(sample, [default_convert(value) for value in sample])
     return sample
+
+
+def computed(batch: Any) -> Any:
+    """The batch with the values of its tensors known, so that the graph of a step begins with
+    them, and looks alike for all batches; what requires grad keeps its history."""
+    run_tensors(_without_history(batch))
+    return batch
+
+
+def _without_history(batch: Any) -> list[Tensor]:
+    if isinstance(batch, Tensor):
+        return [] if batch.requires_grad else [batch]
+    if isinstance(batch, dict):
+        batch = batch.values()
+    elif not isinstance(batch, (list, tuple)):
+        return []
+    return [t for part in batch for t in _without_history(part)]
 
 
 def _from_array(array: np.ndarray) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import ArgumentError
 from ..random import Generator, stream
-from .collate import default_collate, default_convert
+from .collate import computed, default_collate, default_convert
 from .dataset import Dataset, IterableDataset, batch_gather
 from .prefetch import PrefetchIterator
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
@@ -146,7 +146,7 @@ class BatchIterator:
         return self
 
     def __next__(self):
-        return self._fetch(next(self._orders))
+        return computed(self._fetch(next(self._orders)))
 
     def __len__(self) -> int:
         return len(self._loader)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..errors import ChainruleError
 from ..random import Generator, set_stream
-from ..tensor import Tensor, run_tensors
+from .collate import computed
 
 
 class LoaderTimeout(ChainruleError, RuntimeError):
@@ -62,22 +62,9 @@ class Worker:
                 self._loader.worker_init_fn(self.info.id)
             self._started = True
             self.fetch = self.fetch or self._loader.fetcher()
-            batch = self.fetch(order)
-            run_tensors(_without_history(batch))
-            return batch, None
+            return computed(self.fetch(order)), None
         except BaseException as error:  # whatever it is, it belongs to the caller
             return None, error
-
-
-def _without_history(batch: Any) -> list[Tensor]:
-    """The tensors of a batch that are to be computed in the thread."""
-    if isinstance(batch, Tensor):
-        return [] if batch.requires_grad else [batch]
-    if isinstance(batch, dict):
-        batch = batch.values()
-    elif not isinstance(batch, (list, tuple)):
-        return []
-    return [t for part in batch for t in _without_history(part)]
 
 
 class PrefetchIterator:
