@@ -65,7 +65,7 @@ def test_gates_prints_every_factor_and_draws(tmp_path):
     for name, gradient in dict(w0=-0.20, x0=0.39, w1=-0.39, x1=-0.59, w2=0.20).items():
         assert f"df/d{name} = {gradient:5.2f}" in out
     rows = re.findall(r"(-?[\d.]+) x +(-?[\d.]+) = +(-?[\d.]+)", out)
-    assert len(rows) == 11
+    assert len(rows) == 12
     for upstream, local, downstream in rows:
         assert float(upstream) * float(local) == pytest.approx(float(downstream), abs=0.02)
     assert "0.39" in (tmp_path / "neuron.svg").read_text(encoding="utf-8")
