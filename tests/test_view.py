@@ -450,7 +450,9 @@ def test_a_graph_that_backward_has_freed_is_drawn_as_far_as_it_is_there():
     net, x, y, loss = step()
     loss.item()
     loss.backward()
-    assert "loss" in texts(torch.draw(loss))
+    svg = torch.draw(loss)
+    assert "loss" in texts(svg, "name middle")
+    assert any("backward has freed this graph" in text for text in texts(svg, "faint small"))
     with pytest.raises(RuntimeError, match="freed"):
         torch.draw(loss, backward=True)
 

@@ -23,6 +23,7 @@ TOP = 58.0
 LEGEND = 46.0
 ARROW = 7.0
 MOST_PARAMETERS = 4
+FREED = "without gradients: backward has freed this graph (draw before it, or retain_graph=True)"
 
 
 def draw(
@@ -124,6 +125,8 @@ class _Drawing:
         wide = max(self.width, legend.width, text_width(self.title, 15))
         self.page = Page(wide + 2 * MARGIN, TOP + self.height + LEGEND, self.title)
         self.page.text(MARGIN, 26.0, self.title, "title")
+        if any(node.freed for node in self.picture.order):
+            self.page.text(MARGIN, 44.0, FREED, "faint small")
         for region in sorted(self.regions, key=lambda region: len(region.path)):
             self._draw_region(region)
         for edge in self.edges.values():
