@@ -6,6 +6,8 @@ import functools
 import warnings
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from ..dtypes import bfloat16, float16, float32, float64
 from ..errors import ArgumentError, DTypeError, OutOfRange
 from ..tensor import Tensor
@@ -111,7 +113,7 @@ def check_reduction(name: str, reduction: str, extra: tuple[str, ...] = ()) -> N
         raise ArgumentError(f"{name} requires reduction in {allowed}, got {reduction!r}")
 
 
-def check_known(name: str, index: Tensor, n: int, ignored: int | None = None) -> None:
+def check_known(name: str, what: str, index: Tensor, n: int, ignored: int | None = None) -> None:
     """Raise OutOfRange for an index outside of [0, n), where the values are known already."""
     values = index.node.value
     # As unsigned numbers, the negative ones are too large as well: one test instead of two.
@@ -119,7 +121,13 @@ def check_known(name: str, index: Tensor, n: int, ignored: int | None = None) ->
         return
     wrong = ((values < 0) | (values >= n)) & (values != ignored)
     if wrong.any():
+        found = values[wrong][0]
         raise OutOfRange(
-            f"{name} requires indices in [0, {n - 1}], got {values[wrong][0]} (Target "
-            f"{values[wrong][0]} is out of bounds)"
+            f"{name} requires {what} in [0, {n - 1}], got {found} ({found} is out of bounds)"
         )
+
+
+def given_values(x: Tensor) -> np.ndarray | None:
+    """The values of a leaf.  Not those of a computed tensor, known or not: whether something is
+    refused must not depend on when somebody looked at it."""
+    return x.node.value if x.node.op is None else None

@@ -153,8 +153,13 @@ def _convolve_transposed(
             f"output_padding {extra}, stride {stride} and dilation {dilation}"
         )
     full = _spread(x, weight, stride, dilation, groups)
-    cropped = pad_value(full, [(-p, e - p) for p, e in zip(padding, extra)], 0)
-    return _add_bias(cropped, bias, rank)
+    widths = [(-p, e - p) for p, e in zip(padding, extra)]
+    if any(n + sum(w) < 1 for n, w in zip(full.shape[2:], widths)):
+        raise ShapeError(
+            f"{name} requires a padding that leaves something of the output, got padding "
+            f"{padding} for {tuple(full.shape[2:])}"
+        )
+    return _add_bias(pad_value(full, widths, 0), bias, rank)
 
 
 # --------------------------------------------------------------------------- PyTorch's names

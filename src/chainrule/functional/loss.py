@@ -12,7 +12,14 @@ from ..methods.pointwise import where
 from ..scope import composite
 from ..tensor import Tensor
 from .activation import log1p_exp, log_softmax
-from .common import check_known, check_reduction, floating, reduced, reduction_of
+from .common import (
+    check_known,
+    check_reduction,
+    floating,
+    given_values,
+    reduced,
+    reduction_of,
+)
 
 Flag = bool | None  # PyTorch's old arguments size_average and reduce, which `reduction` replaced
 
@@ -312,7 +319,7 @@ def _check_classes(name, input, target, weight, ignore_index) -> None:
         raise ShapeError(
             f"{name} requires a weight for each of {classes} classes, got {tuple(weight.shape)}"
         )
-    check_known(name, target, classes, ignore_index)
+    check_known(name, "targets", target, classes, ignore_index)
 
 
 # --------------------------------------------------------------------------- two classes
@@ -328,8 +335,8 @@ def binary_cross_entropy(
 ) -> Tensor:
     """-(y log p + (1 - y) log(1 - p)), with both logarithms cut off at -100.
 
-    Where a logarithm is cut off its derivative is 0 (PyTorch's is +-1e12 there).  PyTorch raises
-    for p outside of [0, 1]; here the loss is then NaN, because p is not computed yet.
+    Where a logarithm is cut off its derivative is 0 (PyTorch's is +-1e12 there).  Raises
+    ArgumentError for a given p outside of [0, 1]; the loss of a computed one is NaN.
 
     >>> import chainrule as torch
     >>> torch.nn.functional.binary_cross_entropy(torch.tensor([0.5, 0.0]), torch.ones(2))
@@ -341,9 +348,16 @@ def binary_cross_entropy(
             f"binary_cross_entropy requires a target of floating-point dtype, got {target.dtype}",
             hint="use target.float()",
         )
+    _check_probabilities("binary_cross_entropy", input)
     loss = (target - 1) * _cut_log(1 - input) - target * _cut_log(input)
     reduction = reduction_of("binary_cross_entropy", size_average, reduce, reduction)
     return reduced(_weighted(loss, weight), reduction)
+
+
+def _check_probabilities(name: str, p: Tensor) -> None:
+    given = given_values(p)
+    if given is not None and not (inside := (given >= 0) & (given <= 1)).all():
+        raise ArgumentError(f"{name} requires probabilities in [0, 1], got {given[~inside][0]}")
 
 
 def _cut_log(p: Tensor) -> Tensor:
@@ -455,33 +469,28 @@ def gaussian_nll_loss(
     """(log v + (x - y)^2 / v) / 2 with v = max(var, eps), whose gradient goes to var unclamped.
 
     var has input's shape, or 1 in the last axis, or lacks it.  `full` adds log(2 pi) / 2.
-    Raises ArgumentError for a negative var, where its value is known.
+    Raises ArgumentError for a given var that is negative.
 
     >>> import chainrule as torch
     >>> torch.nn.functional.gaussian_nll_loss(torch.ones(1), torch.zeros(1), torch.ones(1))
     tensor(0.5000)
     """
     check_reduction("gaussian_nll_loss", reduction)
-    if not isinstance(var, Tensor):
-        var = full_like(input, var)
-    elif var.shape != input.shape:
-        var = _aligned(var, input)
-    if var.node.value is not None and (var.node.value < 0).any():
-        raise ArgumentError(
-            f"gaussian_nll_loss requires var >= 0, got {var.node.value.min()} (var has negative "
-            "entry/entries)"
-        )
-    var = var + (var.clamp(min=eps) - var).detach()
+    v = _aligned(var, input) if isinstance(var, Tensor) else full_like(input, var)
+    given = given_values(v)
+    if given is not None and (given < 0).any():
+        raise ArgumentError(f"gaussian_nll_loss requires var >= 0, got {given.min()}")
+    v = v + (v.clamp(min=eps) - v).detach()
     difference = input - target
-    loss = 0.5 * (var.log() + difference * difference / var)
+    loss = 0.5 * (v.log() + difference * difference / v)
     return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 
 
 def _aligned(var: Tensor, input: Tensor) -> Tensor:
+    if var.shape == input.shape or var.shape == (*input.shape[:-1], 1):
+        return var
     if var.shape == input.shape[:-1]:
         return var.unsqueeze(-1)
-    if var.dim() == input.dim() and var.shape[:-1] == input.shape[:-1] and var.shape[-1] == 1:
-        return var
     raise ArgumentError(
         f"gaussian_nll_loss requires var {tuple(input.shape)}, or 1 or nothing in place of the "
         f"last axis, got {tuple(var.shape)}"

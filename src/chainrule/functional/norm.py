@@ -75,7 +75,9 @@ def batch_norm(
     shape = _per_channel(input)
     if not training:
         if running_mean is None or running_var is None:
-            raise ShapeError("batch_norm requires running_mean and running_var in evaluation")
+            raise ShapeError(
+                "batch_norm requires running_mean and running_var in evaluation, got None"
+            )
         centred, var = input - running_mean.view(shape), running_var.view(shape)
     else:
         count = input.numel() // max(input.shape[1], 1)
@@ -90,7 +92,7 @@ def _check_count(name: str, what: str, count: int, x: Tensor) -> None:
     if count == 1:
         raise ArgumentError(
             f"{name} requires more than 1 {what} in training, got input {tuple(x.shape)} "
-            "(Expected more than 1 value per channel when training)",
+            f"(Expected more than 1 {what} when training)",
             hint="use a larger batch, or module.eval()",
         )
 
@@ -132,7 +134,8 @@ def instance_norm(
     else:
         if running_mean is None or running_var is None:
             raise ShapeError(
-                "instance_norm requires running_mean and running_var without use_input_stats"
+                "instance_norm requires running_mean and running_var without use_input_stats, got "
+                "None"
             )
         centred, var = input - running_mean.view(shape), running_var.view(shape)
     return _affine(centred * (var + eps).rsqrt(), weight, bias, shape)

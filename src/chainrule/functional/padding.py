@@ -32,7 +32,7 @@ def pad_value(x: Tensor, widths: Widths, value: float) -> Tensor:
 
 def _inside(x: Tensor, widths: Widths) -> np.ndarray:
     """Which elements of the padded trailing axes are the tensor's own."""
-    own = np.ones(x.shape[x.dim() - len(widths) :], bool)
+    own = np.ones(tuple(x.shape[x.dim() - len(widths) :]), np.bool_)
     kept = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(own.shape, widths))
     return np.pad(own[kept], [(max(a, 0), max(b, 0)) for a, b in widths])
 
@@ -55,8 +55,14 @@ _SOURCE = {
     "replicate": lambda i, n: np.clip(i, 0, n - 1),
     "circular": lambda i, n: i % n,
 }
-# How far a mode reaches beyond an axis of n elements.
-_REACH = {"reflect": lambda n: n - 1, "replicate": lambda n: math.inf, "circular": lambda n: n}
+# How far a mode reaches beyond an axis of n elements, and how many elements it leaves at least.
+_REACH = {
+    "constant": lambda n: math.inf,
+    "reflect": lambda n: n - 1,
+    "replicate": lambda n: math.inf if n else 0,
+    "circular": lambda n: n,
+}
+_LEAST = {"constant": 0, "reflect": 1, "replicate": 1, "circular": 1}
 _HISTORY = {
     "reflect": "ReflectionPad{}DBackward0",
     "replicate": "ReplicationPad{}DBackward0",
@@ -84,42 +90,37 @@ def pad(
             f"pad requires two widths for each of at most {input.dim()} axes, got {pad}"
         )
     if mode == "constant":
-        return _pad_constant(input, widths, value or 0)
+        return _pad_constant(input, widths, mode, value or 0)
     if mode not in _SOURCE:
         raise ArgumentError(f"pad requires mode 'constant' or one of {[*_SOURCE]}, got {mode!r}")
     if value:
         raise ArgumentError(f"pad requires no value with mode {mode!r}, got {value}")
-    record = _PAD.get((mode, len(widths)))
+    record = _PAD_BY_INDEX.get((mode, len(widths)))
     if record is None:
         raise ShapeError(f"pad requires 1 to 3 axes with mode {mode!r}, got {len(widths)}")
-    return record(input, widths, mode)
+    return record(input, widths, mode, 0)
 
 
-@composite("ConstantPadNdBackward0")
-def _pad_constant(x: Tensor, widths: Widths, value: float) -> Tensor:
-    short = [n for n, w in zip(x.shape[x.dim() - len(widths) :], widths) if n + sum(w) < 0]
-    if short:
-        raise ShapeError(
-            f"pad requires an axis to stay at 0 elements or more, got widths {tuple(widths)} for "
-            f"input {tuple(x.shape)}"
-        )
-    return pad_value(x, widths, value)
-
-
-def _pad(x: Tensor, widths: Widths, mode: str) -> Tensor:
-    for axis, (before, behind) in enumerate(widths, x.dim() - len(widths)):
+def _pad(x: Tensor, widths: Widths, mode: str, value: float) -> Tensor:
+    lead = x.dim() - len(widths)
+    for axis, (before, behind) in enumerate(widths, lead):
         n = x.shape[axis]
-        if max(before, behind) > _REACH[mode](n) or not n or n + before + behind < 1:
+        if max(before, behind) > _REACH[mode](n) or n + before + behind < _LEAST[mode]:
             raise ShapeError(
                 f"pad requires widths that mode {mode!r} can reach from an axis of {n} elements, "
                 f"got {(before, behind)} for axis {axis} of input {tuple(x.shape)}"
             )
+    if mode == "constant":
+        return pad_value(x, widths, value)
+    for axis, (before, behind) in enumerate(widths, lead):
         if before or behind:
+            n = x.shape[axis]
             x = take_along(x, axis, _SOURCE[mode](np.arange(-before, n + behind), n))
     return x
 
 
-_PAD = {
+_pad_constant = composite("ConstantPadNdBackward0")(_pad)
+_PAD_BY_INDEX = {
     (mode, rank): composite(name.format(rank))(_pad)
     for mode, name in _HISTORY.items()
     for rank in (1, 2, 3)

@@ -146,8 +146,8 @@ def _adaptive_windows(x: Tensor, counts: tuple[int, ...]) -> Tensor:
     lead = x.dim() - rank
     for axis in reversed(range(rank)):
         start, stop = _adaptive_bounds(lengths[axis], counts[axis])
-        taps = start[:, None] + np.arange((stop - start).max(initial=1))
-        index = np.minimum(taps, stop[:, None] - 1)
+        reach = start[:, None] + np.arange((stop - start).max(initial=1))
+        index = np.minimum(reach, stop[:, None] - 1)
         x = apply(take, x, from_array(index), axis=lead + axis)  # S becomes O, K
     at, taps = range(lead, lead + 2 * rank, 2), range(lead + 1, lead + 2 * rank, 2)
     return x.permute(*range(lead), *at, *taps)

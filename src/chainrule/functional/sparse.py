@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..dtypes import int32, int64
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..grad_mode import no_grad
-from ..methods.create import arange
+from ..methods.create import zeros
 from ..methods.pointwise import where
 from ..ops.indexing import take
 from ..scope import composite
@@ -59,7 +59,7 @@ def _check(name: str, input: Tensor, weight: Tensor, padding_idx: int | None) ->
     if weight.dim() != 2:
         raise ShapeError(f"{name} requires weight (V, D), got {tuple(weight.shape)}")
     rows = weight.shape[0]
-    check_known(name, input, rows)
+    check_known(name, "indices", input, rows)
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise ArgumentError(
             f"{name} requires padding_idx in [{-rows}, {rows - 1}], got {padding_idx}"
@@ -98,14 +98,12 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         if not known.size:
             raise ShapeError("one_hot requires num_classes for an empty tensor, got none")
         num_classes = int(known.max()) + 1
-    if (
-        num_classes < 1
-        or known is not None
-        and known.size
-        and not (0 <= known.min() and known.max() < num_classes)
-    ):
+    if known is not None and known.size and not 0 <= known.min() <= known.max() < num_classes:
         raise ShapeError(
-            f"one_hot requires classes in [0, num_classes={num_classes}), got "
-            + (f"{known.min()} to {known.max()}" if known is not None and known.size else "none")
+            f"one_hot requires classes in [0, num_classes={num_classes}), got {known.min()} to "
+            f"{known.max()}"
         )
-    return (tensor.unsqueeze(-1) == arange(num_classes)).to(int64)
+    if num_classes < 1:
+        raise ShapeError(f"one_hot requires num_classes >= 1, got {num_classes}")
+    blank = zeros(*tensor.shape, num_classes, dtype=int64)
+    return blank.scatter(-1, tensor.unsqueeze(-1), 1)

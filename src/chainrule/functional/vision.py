@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import operator
+from collections.abc import Callable, Sequence
 from math import floor, prod
 
 import numpy as np
@@ -42,11 +44,11 @@ def interpolate(
     tensor([[[1.0000, 1.6667, 2.3333, 3.0000]]])
     """
     lengths = tuple(input.shape[2:])
-    if mode not in _MODES or not 1 <= len(lengths) <= 3 or _RANKS.get(mode) not in (
-        None, len(lengths)
-    ):  # fmt: skip
+    modes = [*_MODES, "area"]
+    rank = _RANKS.get(mode, len(lengths))
+    if mode not in modes or rank != len(lengths) or not 1 <= rank <= 3:
         raise ShapeError(
-            f"interpolate requires a mode of {[*_MODES]} that fits input (N, C, *S), got "
+            f"interpolate requires a mode of {modes} that fits input (N, C, *S), got "
             f"{mode!r} and {tuple(input.shape)}"
         )
     if antialias:
@@ -57,8 +59,8 @@ def interpolate(
         )
     wanted, scales = _sizes(lengths, size, scale_factor, recompute_scale_factor)
     if mode == "area":
-        return _AREA[len(lengths)](input, wanted)
-    return _RESAMPLE[mode, len(lengths)](input, wanted, scales, bool(align_corners))
+        return _AREA[rank](input, wanted)
+    return _RESAMPLE[mode, rank](input, wanted, scales, bool(align_corners))
 
 
 def _sizes(lengths: tuple[int, ...], size, scale_factor, recompute) -> tuple[tuple, tuple]:
@@ -97,14 +99,14 @@ def _resample(x: Tensor, wanted, scales, mode: str, align_corners: bool) -> Tens
 
 def _mix(x: Tensor, axis: int, taps: list) -> Tensor:
     """The weighted sum of the elements that each tap takes along one axis."""
-    total = None
+    parts = []
     for index, weight in taps:
         part = take_along(x, axis, index)
         if weight is not None:
             weight = weight.reshape((-1,) + (1,) * (x.dim() - axis - 1))
             part = part * from_array(weight.astype(x.dtype.np))
-        total = part if total is None else total + part
-    return total
+        parts.append(part)
+    return functools.reduce(operator.add, parts)
 
 
 def _nearest(place: np.ndarray, n: int) -> list[tuple[np.ndarray, None]]:
@@ -132,14 +134,13 @@ def _cubic(place: np.ndarray, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.clip(low + i, 0, n - 1), w) for i, w in zip((-1, 0, 1, 2), weights)]
 
 
-_MODES = {
+_MODES: dict[str, Callable] = {
     "nearest": _nearest,
     "nearest-exact": _nearest,
     "linear": _linear,
     "bilinear": _linear,
     "trilinear": _linear,
     "bicubic": _cubic,
-    "area": None,
 }
 _RANKS = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
 _AREA = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
@@ -157,7 +158,7 @@ _RESAMPLE = {
     (mode, rank): _recorded(mode, rank)
     for mode in _MODES
     for rank in (1, 2, 3)
-    if mode != "area" and _RANKS.get(mode, rank) == rank
+    if _RANKS.get(mode, rank) == rank
 }
 
 
