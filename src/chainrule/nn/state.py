@@ -39,15 +39,8 @@ def _own_tensors(module: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def _has_extra_state(module: Any) -> bool:
-    # Defined by whoever overrides it; Module itself only says that there is none.
-    return "get_extra_state" in _overridden(type(module))
-
-
-def _overridden(cls: type) -> set[str]:
-    return {name for base in cls.__mro__ if base.__module__ != _MODULE for name in vars(base)}
-
-
-_MODULE = __name__.rpartition(".")[0] + ".module"
+    # Only who overrides the method has some; Module's own says that there is none.
+    return type(module).get_extra_state.__module__ != f"{__package__}.module"
 
 
 def save_own(module: Any, destination: Any, prefix: str, keep_vars: bool) -> None:
