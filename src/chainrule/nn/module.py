@@ -430,7 +430,8 @@ class Module:
     ) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` when both are recorded.
 
-        What it returns replaces the cotangents of the inputs.
+        What it returns replaces the cotangents of the inputs.  Difference from PyTorch: of several
+        outputs, one that nothing used gives zeros, not None.
 
         >>> import chainrule as torch
         >>> layer = torch.nn.Tanh()
@@ -578,9 +579,8 @@ class Module:
             f"({name}): " + repr(child).replace("\n", "\n  ")
             for name, child in self._modules.items()
         ]
-        return f"{self._get_name()}(" + "".join(f"\n  {line}" for line in lines) + (
-            "\n)" if lines else ")"
-        )
+        body = "".join(f"\n  {line}" for line in lines)
+        return f"{self._get_name()}({body}\n)" if lines else f"{self._get_name()}()"
 
 
 def _join(prefix: str, name: str) -> str:
