@@ -72,10 +72,11 @@ class _RunningNorm(_Affine):
 
     def reset_running_stats(self) -> None:
         """Mean 0, variance 1, no batch seen."""
-        if self.running_mean is not None:
-            self.running_mean.zero_()
-            self.running_var.fill_(1)
-            self.num_batches_tracked.zero_()
+        for stat, start in (
+            (self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)
+        ):
+            if stat is not None:
+                stat.fill_(start)
 
     def reset_parameters(self) -> None:
         """Scale 1, shift 0, and fresh running averages."""
