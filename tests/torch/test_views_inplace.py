@@ -2,8 +2,9 @@
 
 A program is a list of numbers, so that Hypothesis can shrink a difference to a few lines.  Where
 PyTorch refuses to differentiate a value that was overwritten, chainrule keeps the old value: such
-programs are compared without their gradients.  Programs that write into one of several views that
-one call returned are left out: PyTorch forbids that, chainrule does not.
+programs are compared without their gradients.  Left out are writes into one of several views that
+one call returned (PyTorch forbids them), into expanded tensors and from overlapping ones (PyTorch
+allows some), and through `.data` (PyTorch then uses new values in old gradients).
 """
 
 import math
@@ -36,7 +37,6 @@ VIEWS = {
     "diagonal": lambda x, k: x.diagonal() if x.dim() == 2 else x[:1],
     "expand": lambda x, k: x[:1].expand(2, *x.shape[1:]),
     "detach": lambda x, k: x.detach(),
-    "data": lambda x, k: x.data,
     "movedim": lambda x, k: x.movedim(0, -1),
     "T": lambda x, k: x.mT if x.dim() > 1 else x[:],
 }
@@ -81,7 +81,7 @@ FRESH = {
     "sin": lambda x, y, k: x.sin(),
     "exp": lambda x, y, k: (x * 0.1).exp(),
     "clone": lambda x, y, k: x.clone(),
-    "leaf": lambda x, y, k: x.detach().clone().requires_grad_(),
+    "leaf": lambda x, y, k: x.detach().contiguous().clone().requires_grad_(),
     "scale": lambda x, y, k: x * k,
     "contiguous": lambda x, y, k: x.t().contiguous() if x.dim() == 2 else x.contiguous(),
 }
@@ -97,13 +97,15 @@ def step(lib, values, instruction):
     """Run one instruction on the list of tensors; a new tensor, or another handle, is appended."""
     family, which, i, j, k = instruction
     x, y = values[i % len(values)], values[j % len(values)]
-    y = y if y.shape == x.shape else y.reshape(-1)[:1].squeeze()  # a value of its own shape or ()
+    y = (y if y.shape == x.shape else y.reshape(-1)[:1].squeeze()) + 0  # does not overlap with x
+    x = x.clone() if 0 in x.stride() else x  # an expanded tensor is only read
     if family == 0:
         made = list(VIEWS.values())[which % len(VIEWS)](x, k)
     elif family == 1:
         made = list(WRITES.values())[which % len(WRITES)](x, y, k, lib)
     else:
-        made = list(FRESH.values())[which % len(FRESH)](x, y, k)
+        # PyTorch keeps the memory order of a transposed input; chainrule's results are row-major.
+        made = list(FRESH.values())[which % len(FRESH)](x, y, k).contiguous()
     values.append(made)
 
 
@@ -122,11 +124,19 @@ def run(lib, program):
         try:
             step(lib, values, instruction)
         except (RuntimeError, IndexError) as error:
-            assume("multiple views" not in str(error))
+            assume(not is_left_out(str(error), values[instruction[2] % len(values)]))
             errors.append(IndexError if isinstance(error, IndexError) else RuntimeError)
         else:
             errors.append(None)
     return values, errors
+
+
+def is_left_out(text, written):
+    """PyTorch forbids writing into one of several views that one call returned, and takes a view
+    for a leaf if its base came to require grad after the view was made."""
+    return "multiple views" in text or (
+        text.startswith("a leaf Variable") and written._base is not None
+    )
 
 
 def gradients(values):
