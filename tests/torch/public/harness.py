@@ -73,6 +73,7 @@ def word_model(kind: str, *args: str) -> Program:
 NANOGPT = """--device=cpu --dtype=float32 --compile=False --dataset=shakespeare_char --eval_iters=2
  --gradient_accumulation_steps=2 --batch_size=4 --block_size=32 --n_layer=2 --n_head=2 --n_embd=32
  --dropout=0.1 --warmup_iters=5 --learning_rate=1e-2 --max_iters=20""".split()
+SMALLER_RATE = ("--lr", "5")
 ONE_PROCESS = ("--num-workers", "0")
 PROGRAMS = [
     Program("micrograd", "micrograd", str(HERE / "call_tests.py"), ("test/test_engine.py",)),
@@ -86,9 +87,11 @@ PROGRAMS = [
     makemore("transformer", *ONE_PROCESS),
     Program("regression", "examples/regression", "main.py"),
     word_model("LSTM"),
-    word_model("GRU", "--tied", "--emsize", "24"),
-    word_model("RNN_TANH"),
-    word_model("RNN_RELU", "--lr", "5"),
+    # At its own learning rate of 20, PyTorch's losses of the last step differ by 12 % when one
+    # bit of a parameter differs: only a smaller rate can be compared.
+    word_model("GRU", "--tied", "--emsize", "24", *SMALLER_RATE),
+    word_model("RNN_TANH", *SMALLER_RATE),
+    word_model("RNN_RELU", *SMALLER_RATE),
     word_model("Transformer", "--use-optimizer", "--lr", "0.001"),
     Program("reinforce", "examples/reinforcement_learning", "reinforce.py", needs="gymnasium"),
     Program("actor-critic", "examples/reinforcement_learning", "actor_critic.py",
