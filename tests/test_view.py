@@ -219,7 +219,7 @@ def test_a_long_curve_is_thinned_and_a_constant_one_is_drawn():
 
 
 def test_a_curve_refuses_too_many_lines():
-    with pytest.raises(ValueError, match="requires one to 3 lines, got 4"):
+    with pytest.raises(ValueError, match="draw_curve requires 1 to 3 lines, got 4"):
         draw_curve({name: [1.0] for name in "abcd"})
 
 
@@ -371,6 +371,20 @@ def test_what_needs_no_gradient_is_drawn_without():
     for look in (torch.draw, torch.show):
         with pytest.raises(RuntimeError, match="requires a tensor that requires grad, got one"):
             look(y, backward=True)
+
+
+def test_only_tensors_are_drawn_and_shown():
+    for look in (torch.draw, torch.show, torch.view.draw_steps):
+        with pytest.raises(TypeError, match=f"{look.__name__} requires a Tensor, got float"):
+            look(3.0)
+
+
+def test_a_graph_too_large_to_be_read_is_refused():
+    x = scalar(1)
+    for _ in range(1001):
+        x = x.sin()
+    with pytest.raises(ValueError, match="draw requires at most 1000 boxes, got a graph of 1003"):
+        torch.draw(x)
 
 
 def test_a_leaf_alone_can_be_drawn():

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 
+from ..errors import ArgumentError
 from .svg import Page, text_width, write
 
 Points = Sequence[tuple[float, float]]
@@ -34,7 +35,7 @@ def draw_curve(
     2
     """
     if not 1 <= len(lines) <= len(_INKS):
-        raise ValueError(f"draw_curve requires one to {len(_INKS)} lines, got {len(lines)}")
+        raise ArgumentError(f"draw_curve requires 1 to {len(_INKS)} lines, got {len(lines)}")
     series = {name: _thin(_pairs(line)) for name, line in lines.items()}
     seen = [p for line in series.values() for p in line if math.isfinite(p[1])]
     x_ticks = ticks(*_range([x for x, _ in seen]))

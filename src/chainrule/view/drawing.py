@@ -10,11 +10,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..autodiff import is_leaf
+from ..errors import ArgumentError
 from ..graph import Node
 from ..tensor import Tensor
 from .facts import Facts, facts_of, stages
 from .figure import LINE, SMALL, Figure
-from .labels import Names, describe, names_of, shape_text, summary
+from .labels import Names, describe, names_of, node_of, shape_text, summary
 from .layout import Box, Edge, Region, layout
 from .picture import Element, Picture, Wire, picture_of
 from .svg import MARGIN, Page, smooth, text_width, write
@@ -23,6 +24,7 @@ TOP = 58.0
 LEGEND = 46.0
 ARROW = 7.0
 MOST_PARAMETERS = 4
+MOST_BOXES = 1000
 FREED = "without gradients: backward has freed this graph (draw before it, or retain_graph=True)"
 
 
@@ -58,7 +60,7 @@ def draw(
     >>> [svg.count(f">{number}<") for number in ("3.00", "6.00", "9.00")]
     [4, 1, 1]
     """
-    node = tensor.node
+    node = node_of("draw", tensor)
     known = names_of(sys._getframe(1), names)
     picture = picture_of(node, known, limit, depth)
     facts = facts_of(node, picture.order, backward) if values else Facts()
@@ -87,7 +89,7 @@ def draw_steps(
     >>> [svg.count(">9.00<") for svg in torch.view.draw_steps(y)]
     [1, 1, 1, 1]
     """
-    node = tensor.node
+    node = node_of("draw_steps", tensor)
     known = names_of(sys._getframe(1), names)
     picture = picture_of(node, known, sys.maxsize)
     facts = facts_of(node, picture.order, True)
@@ -107,6 +109,11 @@ class _Drawing:
     """Sizes and places for everything in a picture; `svg` draws what is known of its numbers."""
 
     def __init__(self, picture: Picture, facts: Facts, title: str):
+        if len(picture.elements) > MOST_BOXES:
+            raise ArgumentError(
+                f"draw requires at most {MOST_BOXES} boxes, got a graph of {len(picture.elements)}",
+                hint="print it with show(), or draw a tensor half-way",
+            )
         self.picture, self.facts, self.title = picture, facts, title
         self.leaving = Counter(wire.tail for wire in picture.wires)
         self.boxes = {e: self._box(e) for e in picture.elements}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..autodiff import is_leaf
+from ..errors import ArgumentTypeError
 from ..graph import Node
 from ..nn.module import Module
 from ..scope import Scope
@@ -22,6 +23,12 @@ _SIGNS = {
 }  # fmt: skip
 _CONSTANT_FIRST = {"sub": "{c}−x", "div": "{c}/x", "pow": "{c}^x"}
 _ALONE = {"neg": "×-1", "reciprocal": "1/x", "t": "T"}
+
+
+def node_of(function: str, tensor: Any) -> Node:
+    if not isinstance(tensor, Tensor):
+        raise ArgumentTypeError(f"{function} requires a Tensor, got {type(tensor).__name__}")
+    return tensor.node
 
 
 def short(value: float | int | bool) -> str:

@@ -20,6 +20,7 @@ GAP_BETWEEN_BENDS = 9.0
 GAP_BETWEEN_COLUMNS = 18.0
 SWEEPS = 12
 STRAIGHTENING = 40
+PATIENCE = 40_000  # items times rounds
 
 
 @dataclass(eq=False)
@@ -162,7 +163,7 @@ def _reduce_crossings(columns: list[list[Item]], links: list[Link]) -> None:
     fewest = -1
     for backward in (False, True):
         _initial_order(columns, links, backward)
-        for sweep in range(SWEEPS + 1):
+        for sweep in range(_effort(SWEEPS, columns) + 1):
             count = _crossings(columns, right)
             if count < fewest or not best:
                 best, fewest = [list(c) for c in columns], count
@@ -175,6 +176,11 @@ def _reduce_crossings(columns: list[list[Item]], links: list[Link]) -> None:
             break
     for column, ordered in zip(columns, best):
         column[:] = ordered
+
+
+def _effort(rounds: int, columns: list[list[Item]]) -> int:
+    """Fewer rounds for a drawing so large that nobody sees the difference."""
+    return min(rounds, 1 + PATIENCE // (1 + sum(map(len, columns))))
 
 
 def _initial_order(columns: list[list[Item]], links: list[Link], backward: bool) -> None:
@@ -262,7 +268,7 @@ def _straighten(columns: list[list[Item]], links: list[Link]) -> None:
     both = {item: left[item] + right[item] for column in columns for item in column}
     for column in columns:
         _stack(column, {}, both)
-    for _ in range(STRAIGHTENING):
+    for _ in range(_effort(STRAIGHTENING, columns)):
         for pulls, order in ((left, columns), (right, columns[::-1]), (both, columns)):
             for column in order:
                 _stack(column, {item: item.y for item in column}, pulls)

@@ -12,7 +12,7 @@ from ..autodiff import is_leaf
 from ..graph import Node
 from ..tensor import Tensor
 from .facts import Facts, facts_of
-from .labels import names_of, norm
+from .labels import names_of, node_of, norm
 from .picture import forward_order, inputs_of
 
 MOST_NUMBERS = 4
@@ -43,8 +43,9 @@ def show(
     %0 x = leaf*        float32[]  3  ...
     %1 y = mul(%0, %0)  float32[]  9  ...
     """
+    node = node_of("show", tensor)
     known = names_of(sys._getframe(1), names)
-    print(graph_text(tensor.node, known.nodes, backward=backward, values=values), file=file)
+    print(graph_text(node, known.nodes, backward=backward, values=values), file=file)
 
 
 def graph_text(
