@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
+from ..graph import Node
 from ..methods.linalg import einsum
+from ..ops.contraction import contract
 from ..scope import composite
 from ..tensor import Tensor
 
@@ -18,33 +20,35 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> torch.nn.functional.linear(x, w, b)
     tensor([[3.5000]])
     """
-    if not input.dim() or input.shape[-1] != weight.shape[-1]:
+    x, w = input.node, weight.node
+    if not x.ndim or x.shape[-1] != w.shape[-1] or w.ndim > 2:
         raise ShapeError(
-            f"linear requires input.shape[-1] == weight.shape[-1], got input "
-            f"{tuple(input.shape)} and weight {tuple(weight.shape)} (mat1 and mat2 shapes cannot "
-            "be multiplied)",
+            f"linear requires input.shape[-1] == weight.shape[-1], got input {x.shape} and weight "
+            f"{w.shape} (mat1 and mat2 shapes cannot be multiplied)",
             hint="nn.Linear(in_features, out_features) stores its weight as (out, in)",
         )
-    return _LINEAR[min(input.dim(), 3), bias is not None](input, weight, bias)
+    if x.dtype is not w.dtype:
+        raise DTypeError(
+            f"linear requires input and weight of the same dtype, got {x.dtype} and {w.dtype}"
+        )
+    return _LINEAR[min(x.ndim, 3), bias is not None](x, w, bias)
 
 
-def _named(grad_fn: str):
-    @composite(grad_fn)
-    def linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        product = input @ weight.t()
-        return product if bias is None else product + bias
-
-    return linear
+def _linear(x: Node, w: Node, bias: Tensor | None) -> Tensor:
+    rows = tuple(range(2, x.ndim + 1))
+    columns = (1,) if w.ndim == 2 else ()
+    y = contract(x, w, labels=((*rows, 0), (*columns, 0), rows + columns))
+    return Tensor._from_node(y if bias is None else y + bias.node)
 
 
 # PyTorch shows in the history how it computed: (rank of the input up to 3, with bias) -> name.
 _LINEAR = {
-    (1, False): _named("SqueezeBackward4"),
-    (1, True): _named("ViewBackward0"),
-    (2, False): _named("MmBackward0"),
-    (2, True): _named("AddmmBackward0"),
-    (3, False): _named("UnsafeViewBackward0"),
-    (3, True): _named("ViewBackward0"),
+    (1, False): composite("SqueezeBackward4")(_linear),
+    (1, True): composite("ViewBackward0")(_linear),
+    (2, False): composite("MmBackward0")(_linear),
+    (2, True): composite("AddmmBackward0")(_linear),
+    (3, False): composite("UnsafeViewBackward0")(_linear),
+    (3, True): composite("ViewBackward0")(_linear),
 }
 
 

@@ -7,8 +7,12 @@ import warnings
 
 from ..dtypes import int64, uint8
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..graph import Node
 from ..methods.create import full_like
 from ..methods.pointwise import where
+from ..ops import elementwise as ew
+from ..ops.indexing import gather, take
+from ..ops.op import reshape
 from ..scope import composite
 from ..tensor import Tensor
 from .activation import log1p_exp, log_softmax
@@ -199,20 +203,27 @@ def _over_classes(weight: Tensor, input: Tensor) -> Tensor:
 
 def _uniform_loss(log_p, target, weight, ignore_index, reduction) -> Tensor:
     """sum over classes of -log p, weighted: the loss of a target that knows nothing."""
-    axis = _class_axis(log_p)
+    counted, index = _targets(target, ignore_index)
     weighted = log_p if weight is None else log_p * _over_classes(weight, log_p)
-    counted = target != ignore_index
-    loss = where(counted, -weighted.sum(axis), 0.0)
+    total = weighted.sum(_class_axis(log_p)).node
+    loss = Tensor._from_node(ew.where(counted, -total, 0.0))
     if reduction != "mean":
         return reduced(loss, reduction)
-    return loss.sum() / _counts(counted, target, weight, log_p.dtype).sum()
+    return loss.sum() / Tensor._from_node(_shares(counted, index, weight, log_p.dtype)).sum()
 
 
-def _counts(counted: Tensor, target: Tensor, weight: Tensor | None, dtype) -> Tensor:
-    """How much every target counts in the mean."""
-    if weight is None:
-        return counted.to(dtype)
-    return where(counted, weight[where(counted, target, 0)], 0.0)
+def _targets(target: Tensor, ignore_index: int) -> tuple[Node, Node]:
+    """Which targets count, and an index that is valid where they do not."""
+    # Always with the mask, also where nothing is ignored: the graph must not depend on values.
+    counted = ew.ne(target.node, ignore_index)
+    index = ew.where(counted, target.node, 0)
+    return counted, index if target.dtype is int64 else ew.cast(index, dtype=int64)
+
+
+def _shares(counted: Node, index: Node, weight: Tensor | None, dtype) -> Node:
+    """How much every target counts: the weight of its class, or nothing."""
+    shares = ew.cast(counted, dtype=dtype)
+    return shares if weight is None else shares * take(weight.node, index, axis=0)
 
 
 @composite()
@@ -275,18 +286,19 @@ def _nll(input, target, weight, ignore_index, reduction) -> Tensor:
     return record(input, target, weight, ignore_index, reduction)
 
 
-def _nll_loss(input, target, weight, ignore_index, reduction):
-    axis = _class_axis(input)
-    # Always with the mask, also where nothing is ignored: the graph must not depend on values.
-    counted = target != ignore_index
-    index = where(counted, target, 0).to(int64)
-    picked = input.gather(axis, index.unsqueeze(axis)).squeeze(axis)
-    if weight is not None:
-        picked = picked * weight[index]
-    loss = where(counted, -picked, 0.0)
+def _nll_loss(input: Tensor, target: Tensor, weight, ignore_index: int, reduction: str):
+    x, counts = input.node, tuple(target.shape)
+    axis = 0 if x.ndim == 1 else 1
+    counted, index = _targets(target, ignore_index)
+    column = reshape(index, shape=counts[:axis] + (1,) + counts[axis:])
+    picked = reshape(gather(x, column, axis=axis), shape=counts)
+    shares = _shares(counted, index, weight, x.dtype)
+    # where, and not a product alone: what is ignored may be infinite.
+    loss = ew.where(counted, -picked, 0.0)
+    loss = Tensor._from_node(loss if weight is None else loss * shares)
     if reduction != "mean":
         return reduced(loss, reduction)
-    return loss.sum() / _counts(counted, target, weight, input.dtype).sum()
+    return loss.sum() / Tensor._from_node(shares).sum()
 
 
 _nll_loss_2d = composite("NllLoss2DBackward0")(_nll_loss)
@@ -299,22 +311,18 @@ def _check_classes(name, input, target, weight, ignore_index) -> None:
             f"{name} requires class indices of dtype int64 or uint8, got {target.dtype}",
             hint="use target.long()",
         )
-    rank = input.dim()
-    if (
-        not rank
-        or target.dim() != max(rank - 1, 0)
-        or (rank > 1 and input.shape[0] != target.shape[0])
-    ):
+    shape, wanted = input.node.shape, target.node.shape
+    batch = shape[:1] if len(shape) > 1 else ()
+    if not shape or len(wanted) != len(shape) - 1 or wanted[:1] != batch:
         raise ArgumentError(
-            f"{name} requires input (N, C, *) and target (N, *), or (C,) and (), got "
-            f"{tuple(input.shape)} and {tuple(target.shape)}"
+            f"{name} requires input (N, C, *) and target (N, *), or (C,) and (), got {shape} and "
+            f"{wanted}"
         )
-    if tuple(target.shape[1:]) != tuple(input.shape[2:]):
+    if wanted[1:] != shape[2:]:
         raise ShapeError(
-            f"{name} requires target {(input.shape[0], *input.shape[2:])} for input "
-            f"{tuple(input.shape)}, got {tuple(target.shape)}"
+            f"{name} requires target {(shape[0], *shape[2:])} for input {shape}, got {wanted}"
         )
-    classes = input.shape[_class_axis(input)]
+    classes = shape[_class_axis(input)]
     if weight is not None and tuple(weight.shape) != (classes,):
         raise ShapeError(
             f"{name} requires a weight for each of {classes} classes, got {tuple(weight.shape)}"

@@ -93,13 +93,16 @@ class _Windows:
 
 
 # --------------------------------------------------------------------------- maximum
-def _first_maximum(windows: Tensor, positions: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """The maximum over the last `rank` axes, and the position of the first that attains it."""
-    windows, positions = windows.flatten(-rank), positions.flatten(-rank)
+def _first_maximum(windows: Tensor, positions: Tensor | None, rank: int):
+    """The maximum over the last `rank` axes; with `positions`, also where its first one is."""
+    windows = windows.flatten(-rank)
     # Not amax: among equal elements PyTorch gives the whole gradient to the first.
     winner = windows.detach().argmax(-1, keepdim=True)
-    taken = positions.expand(windows.shape).gather(-1, winner)
-    return windows.gather(-1, winner).squeeze(-1), taken.squeeze(-1)
+    values = windows.gather(-1, winner).squeeze(-1)
+    if positions is None:
+        return values
+    taken = positions.flatten(-rank).expand(windows.shape).gather(-1, winner)
+    return values, taken.squeeze(-1)
 
 
 def _positions(lengths: tuple[int, ...]) -> Tensor:
@@ -107,13 +110,11 @@ def _positions(lengths: tuple[int, ...]) -> Tensor:
     return from_array(np.arange(prod(lengths)).reshape(lengths))
 
 
-def _max_pool(
-    name, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, rank
-) -> Tensor | tuple[Tensor, Tensor]:
+def _max_pool(name, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices, rank):
     windows = _Windows(name, x, kernel_size, stride, padding, dilation, ceil_mode, rank)
     lowest = -inf if x.dtype.is_floating_point else np.iinfo(x.dtype.np).min
-    found = _first_maximum(windows.of(x, lowest), windows.of(_positions(windows.lengths), 0), rank)
-    return found if return_indices else found[0]
+    positions = windows.of(_positions(windows.lengths), 0) if return_indices else None
+    return _first_maximum(windows.of(x, lowest), positions, rank)
 
 
 # --------------------------------------------------------------------------- a given output size
@@ -155,9 +156,10 @@ def _adaptive_windows(x: Tensor, counts: tuple[int, ...]) -> Tensor:
 
 def _adaptive_max_pool(name, x, output_size, return_indices, rank):
     counts = _adaptive_counts(name, x, output_size, rank)
-    positions = _adaptive_windows(_positions(tuple(x.shape[-rank:])), counts)
-    found = _first_maximum(_adaptive_windows(x, counts), positions, rank)
-    return found if return_indices else found[0]
+    positions = None
+    if return_indices:
+        positions = _adaptive_windows(_positions(tuple(x.shape[-rank:])), counts)
+    return _first_maximum(_adaptive_windows(x, counts), positions, rank)
 
 
 def _adaptive_avg_pool(name, x, output_size, rank):
