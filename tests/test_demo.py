@@ -26,7 +26,7 @@ def test_the_graph_holds_every_value_and_gradient(tmp_path):
     pytest.importorskip("sklearn")
     demo.main(["--out", str(tmp_path), "--epochs", "1", "--seed", "3"])
     svg = (tmp_path / "graph.svg").read_text(encoding="utf-8")
-    for name in ("loss", "fc1: Linear", "fc2.weight", "cross_entropy", "32×10", "exp", "@"):
+    for name in ("loss", "fc1: Linear", "fc2.weight", "cross_entropy", "32×10", "exp", "x yᵀ"):
         assert f">{name}<" in svg
     assert svg.count('class="value-frame"') >= 20 and svg.count('class="gradient-frame"') >= 12
     assert ">fc2: Linear<" in (tmp_path / "layers.svg").read_text(encoding="utf-8")

@@ -430,7 +430,7 @@ def test_depth_and_limit_open_and_close_regions():
     net, x, y, loss = step()
     everything = torch.draw(loss, depth=99)
     assert {"body.0.weight", "body.2.bias"} <= set(texts(everything, "name middle"))
-    assert {"exp", "log", "gather", "@"} <= set(texts(everything, "middle"))
+    assert {"exp", "log", "gather", "x yᵀ"} <= set(texts(everything, "middle"))
     assert torch.draw(loss, limit=1000) == everything
     closed = torch.draw(loss, depth=0)
     assert set(texts(closed, "name middle")) == {"x", "Net", "y", "cross_entropy", "loss"}

@@ -72,7 +72,8 @@ def train(net: Net, digits: TensorDataset, held_out: TensorDataset, epochs: int)
     batches = DataLoader(digits, batch_size=BATCH, shuffle=True, drop_last=True)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.003)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    curve, held_out_curve = [], []
+    curve: list[tuple[float, float]] = []
+    held_out_curve: list[tuple[float, float]] = []
     with progress(epochs) as show:
         for epoch in range(1, epochs + 1):
             start = time.perf_counter()

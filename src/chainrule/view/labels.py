@@ -23,6 +23,7 @@ _SIGNS = {
 }  # fmt: skip
 _CONSTANT_FIRST = {"sub": "{c}−x", "div": "{c}/x", "pow": "{c}^x"}
 _ALONE = {"neg": "×-1", "reciprocal": "1/x", "t": "T"}
+_PRODUCTS = {"ij,jk->ik": "@", "ij,j->i": "@", "i,ij->j": "@", "i,i->": "@", "ij,kj->ik": "x yᵀ"}
 
 
 def node_of(function: str, tensor: Any) -> Node:
@@ -63,6 +64,9 @@ def op_label(node: Node, folded: Mapping[Node, str], name: str) -> str:
     """
     if node.op.name == "power":
         return f"^{node.attrs['exponent']:g}"
+    if node.op.name == "contract":
+        equation = einsum_text(node.attrs["labels"])
+        return _PRODUCTS.get(equation, equation)
     constants = [folded.get(x) for x in node.inputs]
     if not any(constants):
         return _ALONE.get(name) or _SIGNS.get(name) or name.rstrip("_")
@@ -72,6 +76,17 @@ def op_label(node: Node, folded: Mapping[Node, str], name: str) -> str:
     if second is None and name in _CONSTANT_FIRST:
         return _CONSTANT_FIRST[name].format(c=first)
     return _SIGNS[name] + (second or first or "")
+
+
+def einsum_text(labels: tuple[tuple[int, ...], ...]) -> str:
+    """The labels of a contraction as letters, in their order of appearance.
+
+    >>> einsum_text(((7, 2), (2, 9), (7, 9)))
+    'ij,jk->ik'
+    """
+    letters = dict(zip(dict.fromkeys(sum(labels, ())), "ijklmnopqrstuvwxyzabcdefgh"))
+    x, y, out = ("".join(letters[label] for label in part) for part in labels)
+    return f"{x},{y}->{out}"
 
 
 @dataclass

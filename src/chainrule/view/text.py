@@ -12,7 +12,7 @@ from ..autodiff import is_leaf
 from ..graph import Node
 from ..tensor import Tensor
 from .facts import Facts, facts_of
-from .labels import names_of, node_of, norm
+from .labels import einsum_text, names_of, node_of, norm
 from .picture import forward_order, inputs_of
 
 MOST_NUMBERS = 4
@@ -83,6 +83,8 @@ def _call(node: Node, number: dict[Node, str]) -> str:
         return ("leaf*" if node.requires_grad else "leaf") if is_leaf(node) else f"{node.name}(...)"
     inputs = [number[x] for x in node.inputs]
     attrs = [f"{key}={value}" for key, value in node.attrs.items()]
+    if node.name == "contract":
+        attrs = [einsum_text(node.attrs["labels"])]
     return f"{node.name}({', '.join(inputs + attrs)})"
 
 
