@@ -137,6 +137,9 @@ def print_everything(names):
     for value in list(names.values()):
         if isinstance(value, torch.Tensor):
             print(value, value.grad if value.is_leaf else value.grad_fn)
+            print(value.why())
+            torch.show(value)
+            torch.draw(value)
 
 
 def print_after(k):
@@ -146,7 +149,7 @@ def print_after(k):
 
 
 @pytest.mark.parametrize("act", ACTIVATIONS)
-def test_P6_printing_after_any_line_changes_no_later_bit(act, capsys):
+def test_P6_printing_and_drawing_after_any_line_changes_no_later_bit(act, capsys):
     quiet = bits(run_lines(act, FORWARD + UPDATE))
     for k in range(len(FORWARD + UPDATE)):
         assert bits(run_lines(act, FORWARD + UPDATE, print_after(k))) == quiet, k
