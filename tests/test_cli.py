@@ -72,6 +72,9 @@ import torch, chainrule
 import torch.nn as nn, torch.nn.functional as F, torch.optim as optim
 import torch.optim.lr_scheduler
 import torch.utils.data
+import torch.backends.cudnn as cudnn
+import torch.cuda.amp, torch.nn.modules.linear, torch.onnx, torch.distributed, torch.nn.parallel
+from torch.utils.tensorboard import SummaryWriter
 from torch import nn as nn2
 from torch.nn import functional as F2, Module
 from torch.utils.data import DataLoader, Dataset
@@ -81,6 +84,7 @@ from torch.utils.data.dataloader import DataLoader as DataLoader2
 from torch.utils.data.dataset import Dataset as Dataset2
 assert torch is chainrule and nn is nn2 is chainrule.nn and F is F2 is chainrule.nn.functional
 assert torch.utils.data is chainrule.data and optim is chainrule.optim
+assert torch.backends.cudnn is cudnn and torch.nn.modules.linear.Linear is nn.Linear
 assert sys.modules["torch.nn.functional"] is sys.modules["chainrule.nn.functional"]
 assert chainrule.nn.__spec__.name == "chainrule.nn" and chainrule.nn.__name__ == "chainrule.nn"
 assert DataLoader2 is DataLoader and Dataset2 is Dataset

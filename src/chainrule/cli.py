@@ -17,7 +17,8 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from types import ModuleType, TracebackType
+from types import ModuleType, SimpleNamespace, TracebackType
+from typing import Any
 
 from .version import __version__
 
@@ -41,19 +42,19 @@ class TorchNames(importlib.abc.MetaPathFinder):
 class _Alias(importlib.abc.Loader):
     """Loads a module by handing out one that is loaded already."""
 
-    def __init__(self, module: ModuleType):
-        self.module, self.own_spec = module, module.__spec__
+    def __init__(self, module: Any):
+        self.module, self.own_spec = module, getattr(module, "__spec__", None)
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
+    def create_module(self, spec: ModuleSpec) -> Any:
         if not hasattr(self.module, "__path__"):
             self.module.__path__ = []  # torch.cuda has submodules: a file with a path may, too
         return self.module
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: Any) -> None:
         module.__spec__ = self.own_spec  # the import system has just put torch's name there
 
 
-def chainrule_module(name: str) -> ModuleType:
+def chainrule_module(name: str) -> Any:
     """The module that PyTorch's `name` means here; ModuleNotFoundError says the nearest name.
 
     >>> chainrule_module("torch.utils.data").__name__
@@ -67,10 +68,12 @@ def chainrule_module(name: str) -> ModuleType:
     parent = chainrule_module(parent_name)
     if child in vars(parent):
         found = vars(parent)[child]
-        if isinstance(found, ModuleType):
+        if isinstance(found, (ModuleType, SimpleNamespace)):  # torch.backends.cudnn is the latter
             return found
-    elif PathFinder.find_spec(f"{parent.__name__}.{child}", getattr(parent, "__path__", [])):
-        return importlib.import_module(f"{parent.__name__}.{child}")
+    elif isinstance(parent, ModuleType):
+        own_name = f"{parent.__name__}.{child}"
+        if PathFinder.find_spec(own_name, getattr(parent, "__path__", [])):
+            return importlib.import_module(own_name)
     raise missing(name)
 
 
