@@ -107,7 +107,7 @@ def progress(epochs: int) -> Iterator:
 
         yield show
         return
-    columns = [TextColumn("epoch {task.completed}/{task.total}"), BarColumn()]
+    columns = [TextColumn("epoch {task.completed}/{task.total}"), BarColumn(bar_width=14)]
     with Progress(*columns, TextColumn("{task.description}"), console=console) as bar:
         task = bar.add_task("", total=epochs)
 
