@@ -29,6 +29,7 @@ from .dtypes import (
 )
 from .dtypes import bool_ as bool
 from .dtypes import default_dtype as get_default_dtype
+from .errors import missing_name as _missing_name
 from .grad_mode import (
     enable_grad,
     inference_mode,
@@ -110,9 +111,4 @@ def __getattr__(name: str):
     if name in _LATER:
         module = _importlib.import_module(f".{_LATER[name] or name}", __name__)
         return getattr(module, name) if _LATER[name] else module
-    import difflib
-
-    # A name that is missing: say so, and name the nearest one that exists.
-    near = difflib.get_close_matches(name, [*globals(), *_LATER], n=1)
-    hint = f"; the nearest name is {near[0]!r}" if near else ""
-    raise AttributeError(f"module 'chainrule' has no attribute {name!r}{hint}")
+    raise _missing_name("module 'torch'", name, [*globals(), *_LATER])

@@ -14,7 +14,7 @@ from .errors import GradError
 from .graph import Node, leaf, toposort
 from .ops.elementwise import add, fill
 from .ops.op import Op
-from .scope import context, enter
+from .scope import Scope, context, enter
 
 
 def grad(
@@ -41,12 +41,13 @@ def seed(output: Node) -> Node:
 
 
 def backpropagate(
-    outputs: Sequence[Node], cotangents: Sequence[Node], wrt: Iterable[Node] | None = None
+    outputs: Sequence[Node], cotangents: Sequence[Node], wrt: Iterable[Node] | None = None,
+    hooks: bool = True,
 ) -> dict[Node, Node]:
     """Record the cotangent of every node between `outputs` and `wrt` (default: all leaves).
 
     The chain rule: the cotangent of x is the sum, over the users of x, of what each user's vjp
-    makes of its own cotangent.
+    makes of its own cotangent.  `hooks` False leaves the users' hooks alone.
     """
     order = _between(outputs, wrt)
     inside = set(order)
@@ -59,7 +60,7 @@ def backpropagate(
         ct = cts.get(node)
         if ct is None:
             continue
-        if node.hooks:
+        if node.hooks and hooks:
             ct = cts[node] = _hooked(node, ct)
         if not is_leaf(node):
             for x, g in zip(node.inputs, vjp(node, ct)):
@@ -84,7 +85,7 @@ def vjp(node: Node, ct: Node) -> tuple[Node | None, ...]:
             "(Trying to backward through the graph a second time)",
         )
     saved = context.now
-    enter(node.scope, node.site)
+    enter(Scope(node.scope, f"{node.op.name}_backward", "gradient"), node.site)
     try:
         return node.op.vjp(ct, node, *node.inputs, **node.attrs)
     finally:

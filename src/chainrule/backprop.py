@@ -65,7 +65,7 @@ class BackProp:
         self.order: list[Node] = toposort([node])
         self._tracked = [n for n in self.order if n.requires_grad]
         with no_grad():
-            self._cotangents = backpropagate([node], [seed(node)])
+            self._cotangents = backpropagate([node], [seed(node)], hooks=False)
 
     @property
     def reverse(self) -> list[Node]:

@@ -32,6 +32,10 @@ class GradError(ChainruleError, RuntimeError):
     """A gradient that does not exist, or no longer exists."""
 
 
+class AnomalyError(GradError):
+    """A value that is not a number, found while detect_anomaly is on."""
+
+
 class DeviceError(ChainruleError, RuntimeError):
     """A device that this machine, or chainrule, does not have."""
 
@@ -62,10 +66,10 @@ class NameRejected(ChainruleError, KeyError):
     __str__ = Exception.__str__  # KeyError would show the text as a quoted literal
 
 
-def missing_name(module: str, name: str, known: Iterable[str]) -> AttributeError:
-    """The error for a name that a module of ours does not have, with the nearest that it has."""
+def missing_name(owner: str, name: str, known: Iterable[str]) -> AttributeError:
+    """The error for a name that `owner` does not have, with the nearest that it has."""
     import difflib  # slow to load, and only needed here
 
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; the nearest name is {near[0]!r}" if near else ""
-    return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
+    return AttributeError(f"{owner} has no attribute {name!r}{hint}")

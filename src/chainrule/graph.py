@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from . import config
 from .dtypes import dtype, from_numpy
 from .scope import Scope, Site, context, locate
 from .shapes import Shape, Spec, size, spec
@@ -91,6 +92,25 @@ def _short(value: np.ndarray) -> str:
 NO_ATTRS: dict[str, Any] = {}
 
 
+class Backlog:
+    """How much may be recorded before it is run: `depth` is the limit in force now."""
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self) -> None:
+        self.bytes, self.depth = 0, config.MAX_PENDING_DEPTH
+
+    def add(self, nbytes: int) -> None:
+        """Count a new leaf."""
+        self.bytes += nbytes
+        if self.bytes > config.MAX_PENDING_BYTES:
+            self.depth = config.MAX_HEAVY_DEPTH
+
+
+backlog = Backlog()
+
+
 def leaf(value: Any, dtype: dtype | None = None, requires_grad: bool = False) -> Node:
     """A node with a value and no op.  An array is taken over, not copied: never write to it.
 
@@ -102,6 +122,8 @@ def leaf(value: Any, dtype: dtype | None = None, requires_grad: bool = False) ->
     found = spec(array.shape, dtype or from_numpy(array.dtype))
     node = Node(None, (), NO_ATTRS, found, requires_grad, now.site or locate(), now.scope, 0)
     node.value = array
+    if array.nbytes > 4096:
+        backlog.add(array.nbytes)
     return node
 
 

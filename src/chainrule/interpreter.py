@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from . import config
 from .autodiff import is_leaf, release, saved_by
-from .errors import ChainruleError
-from .graph import Node, toposort
+from .errors import AnomalyError, ChainruleError
+from .graph import Node, backlog, toposort
 from .scope import context, enter
 
 _running = threading.RLock()
@@ -37,7 +38,29 @@ def evaluate(node: Node, inputs: Sequence[np.ndarray]) -> np.ndarray:
         value = node.op.eval(*inputs, **node.attrs)
     except ChainruleError as error:
         raise _relocated(error, node) from None
-    return value if type(value) is np.ndarray else np.asarray(value)
+    if type(value) is not np.ndarray:
+        value = np.asarray(value)
+    if config.anomaly:
+        _check_nan(node, value, inputs)
+    return value
+
+
+def _has_nan(value: np.ndarray) -> bool:
+    return value.dtype.kind in "fV" and bool(np.isnan(value).any())
+
+
+def _check_nan(node: Node, value: np.ndarray, inputs: Sequence[np.ndarray]) -> None:
+    """Raise AnomalyError at the first node that makes, or is given, a NaN."""
+    if not _has_nan(value):
+        return
+    given = [x for x, v in zip(node.inputs, inputs) if _has_nan(v)]
+    if given and given[0].op is None:
+        message = f"{node.name} requires inputs without NaN, got data with NaN from " \
+            f"{given[0].where}"
+    else:
+        ranges = ", ".join(f"[{v.min():.6g} .. {v.max():.6g}]" for v in inputs if v.size)
+        message = f"{node.name} requires a result without NaN, got NaN from inputs in {ranges}"
+    raise _relocated(AnomalyError(message), node)
 
 
 def _relocated(error: ChainruleError, node: Node) -> ChainruleError:
@@ -53,6 +76,7 @@ def _relocated(error: ChainruleError, node: Node) -> ChainruleError:
 
 
 def _run(outputs: list[Node]) -> None:
+    backlog.clear()
     order = toposort(outputs, enter=lambda n: n.value is None)
     keep = _kept(order, outputs)
     waiting = _count_users(order)

@@ -9,7 +9,8 @@ base or another view of it afterwards sees the write - autograd included.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,9 +18,9 @@ from . import config, dtypes, printing
 from .autodiff import backpropagate, free, is_leaf, seed
 from .devices import CPU, device
 from .dtypes import dtype
-from .errors import ArgumentTypeError, DTypeError, GradError, ShapeError
+from .errors import ArgumentTypeError, DTypeError, GradError, ShapeError, missing_name
 from .grad_mode import set_grad_enabled
-from .graph import Node, leaf
+from .graph import Node, backlog, leaf
 from .history import GradFn, RemovableHandle, why
 from .interpreter import run
 from .ops import elementwise as ew
@@ -27,6 +28,12 @@ from .ops import movement as mv
 from .ops.op import Op, expand_to
 from .scope import context
 from .shapes import Size, contiguous_strides, view_strides
+
+
+if TYPE_CHECKING:
+
+    class _Operator:
+        def __call__(self, other: Any) -> Tensor: ...
 
 
 class Tensor:
@@ -55,6 +62,25 @@ class Tensor:
     def __init__(self, *args, **kwargs):
         pass
 
+    if TYPE_CHECKING:  # what methods/ installs
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+        def __iter__(self) -> Iterator[Tensor]: ...
+        def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _Operator()
+        __truediv__ = __rtruediv__ = __floordiv__ = __mod__ = __pow__ = __rpow__ = _Operator()
+        __matmul__ = __rmatmul__ = __and__ = __or__ = __xor__ = __rand__ = __ror__ = _Operator()
+        __lt__ = __le__ = __gt__ = __ge__ = __lshift__ = __rshift__ = _Operator()
+        __iadd__ = __isub__ = __imul__ = __itruediv__ = __rfloordiv__ = __rmod__ = _Operator()
+
+        def __neg__(self) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+
     # ------------------------------------------------------------------ the node
     @property
     def node(self) -> Node:
@@ -80,7 +106,7 @@ class Tensor:
     def _from_node(cls, node: Node) -> Tensor:
         tensor = object.__new__(cls)
         tensor._node = node
-        if node.depth > config.MAX_PENDING_DEPTH:
+        if node.depth > backlog.depth:
             run(node)
         return tensor
 
@@ -90,6 +116,7 @@ class Tensor:
         tensor = object.__new__(cls)
         tensor._node = ew.detach(data.node) if data.requires_grad else data.node
         if requires_grad:
+            _require_floating(tensor._node)
             tensor._become_leaf(tensor._node)
         return tensor
 
@@ -125,8 +152,9 @@ class Tensor:
             with set_grad_enabled(True):
                 self._node = ew.reattach(old, new)
         else:
-            self._node = new
+            self._node = new if new.requires_grad else ew.overwrite(old, new)
         self._version += 1
+        _written[id(self)] = weakref.ref(self)
 
     def _inplace(self, result: Tensor) -> Tensor:
         """Make `result` the value of this tensor: the second half of every in-place method."""
@@ -238,12 +266,7 @@ class Tensor:
             self._node = ew.detach(node)
             self._version += 1
             return self
-        if not node.dtype.is_floating_point:
-            raise GradError(
-                f"requires_grad_ requires a floating point dtype, got {node.dtype} "
-                "(only Tensors of floating point dtype can require gradients)",
-                hint="convert first: x.float()",
-            )
+        _require_floating(node)
         self._become_leaf(node)
         return self
 
@@ -439,6 +462,12 @@ class Tensor:
         return why(self.node, self._grad is not None)
 
     # ------------------------------------------------------------------ Python's protocols
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str):
+            known = () if name.startswith("_") else dir(type(self))
+            raise missing_name(f"{type(self).__name__!r} object", name, known)
+
     def __repr__(self, *, tensor_contents=None) -> str:
         return _text(self)
 
@@ -518,9 +547,25 @@ def from_array(array: np.ndarray, requires_grad: bool = False) -> Tensor:
 
 
 def run_tensors(tensors: Iterable[Tensor]) -> None:
-    """Compute the values of all these tensors as one program."""
-    pending = [t.node for t in tensors]
+    """Compute the values of all these tensors as one program - and of those written in place
+    since the last time (running averages, totals): nobody may ever ask for them one by one."""
+    written = [handle() for handle in _written.values()]
+    _written.clear()
+    pending = [t.node for t in (*tensors, *written) if t is not None]
     run(*[n for n in pending if n.value is None])
+
+
+# Storages written since the last run_tensors, by id.
+_written: dict[int, weakref.ref[Tensor]] = {}
+
+
+def _require_floating(node: Node) -> None:
+    if not node.dtype.is_floating_point:
+        raise GradError(
+            f"requires_grad requires a floating point dtype, got {node.dtype} "
+            "(only Tensors of floating point dtype can require gradients)",
+            hint="convert first: x.float()",
+        )
 
 
 def _stretched(node: Node, shape) -> Node:
@@ -557,7 +602,8 @@ def _strides(tensor: Tensor) -> tuple[int, ...]:
         pairs = zip(strides, tensor._base.shape, tensor.shape)
         return tuple(s if n == m else 0 for s, n, m in pairs)
     if op is mv.reshape:
-        return view_strides(tensor._base.shape, strides, attrs["shape"]) or ()
+        found = view_strides(tensor._base.shape, strides, attrs["shape"])
+        return contiguous_strides(attrs["shape"]) if found is None else found
     return strides
 
 
@@ -580,6 +626,8 @@ def backward(
         for t in inputs or ():
             if not is_leaf(t.node) and t.node in found:
                 _accumulate_grad(t, found[t.node], create_graph)
+    if config.anomaly:
+        run(*found.values())
     if not (create_graph if retain_graph is None else retain_graph):
         free(outputs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import config
 from ..autodiff import backpropagate, free
 from ..errors import GradError
 from ..grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
@@ -84,16 +85,21 @@ def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
 
 
 class set_detect_anomaly:
-    """Accepted for PyTorch's sake: every node knows the line that recorded it anyway."""
+    """Raise AnomalyError at the first gate, forward or backward, whose value is NaN.
+
+    The error names the op, the line that recorded it and the range of its inputs.  Backward
+    computes the gradients at once while this is on.
+    """
 
     def __init__(self, mode: bool = True, check_nan: bool = True):
-        pass
+        self._saved = config.anomaly
+        config.anomaly = mode and check_nan
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc):
-        return None
+        config.anomaly = self._saved
 
 
 detect_anomaly = set_detect_anomaly

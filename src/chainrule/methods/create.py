@@ -59,6 +59,11 @@ def from_numpy(array: np.ndarray) -> Tensor:
         raise ArgumentTypeError(
             f"from_numpy requires a NumPy array, got {type(array).__name__} (expected np.ndarray)"
         )
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise ArgumentTypeError(
+            f"from_numpy requires numbers, got an array of {array.dtype} (can't convert "
+            "np.ndarray of that type)"
+        )
     return from_array(_array(array, None).copy())
 
 
@@ -99,7 +104,7 @@ def _from_sequence(data: Any, dtype: DType | None) -> np.ndarray:
         if array.dtype.kind == "O" and array.size and dtype is None:
             raise ArgumentTypeError(f"tensor requires numbers, got {_odd(array)}")
         if array.dtype.kind in "USc":
-            raise ArgumentTypeError(
+            raise ArgumentError(
                 f"tensor requires numbers, got {_odd(array)} (too many dimensions or wrong type)"
             )
     if dtype is None and array.dtype.kind == "f":

@@ -226,8 +226,8 @@ def _take(self: Tensor, plan: _Plan) -> Tensor:
 @method(name="__setitem__")
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """Write to the elements that the index names; the value is broadcast and cast."""
-    self._check_writable()
     plan = _plan(self, index)
+    self._check_writable()
     _assign(self, plan, value)
 
 

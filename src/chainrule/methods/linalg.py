@@ -313,7 +313,8 @@ def _contracted(parts: list[tuple[Node, Labels]], result: Labels) -> Node:
             if sizes.setdefault(label, n) != n:
                 if sizes[label] != 1 and n != 1:
                     raise ShapeError(
-                        f"einsum requires equal lengths for a label, got {sizes[label]} and {n}"
+                        f"einsum requires equal lengths for label {_letter(label)}, got "
+                        f"{sizes[label]} and {n}"
                     )
                 sizes[label] = max(sizes[label], n)
     x, labels = parts[0]
@@ -323,6 +324,10 @@ def _contracted(parts: list[tuple[Node, Labels]], result: Labels) -> Node:
     x, labels = _summed(x, labels, set(result))
     x = _permute(x, axes=tuple(labels.index(i) for i in result)) if labels != result else x
     return x
+
+
+def _letter(label: int) -> str:
+    return repr(chr(label)) if label > 31 else "..."
 
 
 def _summed(x: Node, labels: Labels, keep: set[int]) -> tuple[Node, Labels]:

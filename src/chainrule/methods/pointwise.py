@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import config, dtypes
+from .. import dtypes
 from ..devices import device as Device
 from ..devices import require_cpu
 from ..errors import ArgumentError, ArgumentTypeError
-from ..graph import Node, leaf
+from ..graph import Node, backlog, leaf
 from ..ops import elementwise as ew
 from ..ops.op import Elementwise, Op, scalar
 from ..scope import composite
@@ -648,7 +648,7 @@ def type(self: Tensor, dtype=None, non_blocking=False):
 # --------------------------------------------------------------------------- Python's operators
 def _operator(op: Elementwise, reflected: bool = False) -> Callable:
     """The method behind an operator: the shortest way from a line of the user's to a node."""
-    new, binary, deepest = object.__new__, op.binary, config.MAX_PENDING_DEPTH
+    new, binary = object.__new__, op.binary
 
     def operate(self, other):
         left = self._node if self._base is None else self.node
@@ -661,7 +661,7 @@ def _operator(op: Elementwise, reflected: bool = False) -> Callable:
         else:
             return NotImplemented
         node = binary(right, left) if reflected else binary(left, right)
-        if node.depth > deepest:
+        if node.depth > backlog.depth:
             return Tensor._from_node(node)
         result = new(Tensor)
         result._node = node

@@ -208,6 +208,8 @@ def permute(input: Tensor, *dims) -> Tensor:
     """The axes in another order."""
     if len(dims) == 1 and isinstance(dims[0], (tuple, list)):
         dims = tuple(dims[0])
+    if len(dims) != input.ndim:
+        raise ShapeError(f"permute requires {input.ndim} dims, got {len(dims)}: {tuple(dims)}")
     axes = tuple(axis_index("permute", d, input.ndim) for d in dims)
     if sorted(axes) != list(range(input.ndim)):
         raise ShapeError(
@@ -496,14 +498,16 @@ Tensor.__iter__ = _iterate  # type: ignore[attr-defined]
 @method()
 @composite("DiagonalBackward0")
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The diagonal of the two axes, as the last axis (a copy)."""
+    """The diagonal of the two axes, as the last axis: a view."""
     a, b = (axis_index("diagonal", d, input.ndim) for d in (dim1, dim2))
     rows, cols = input.shape[a], input.shape[b]
     count = max(0, min(rows + min(offset, 0), cols - max(offset, 0)))
-    i = np.arange(count)
-    x = movedim(input, (a, b), (0, 1))
-    picked = x[from_array(i - min(offset, 0)), from_array(i + max(offset, 0))]
-    return movedim(picked, 0, -1)
+    # On the flattened matrix the diagonal is every (cols + 1)-th element.
+    x = movedim(input, (a, b), (-2, -1))
+    flat = x._view(mv.reshape, shape=(*x.shape[:-2], rows * cols))
+    first = max(offset, 0) - min(offset, 0) * cols
+    last = first + max(count - 1, 0) * (cols + 1) + 1
+    return _part(flat, flat.ndim - 1, first, last if count else first, cols + 1)
 
 
 @method()

@@ -262,4 +262,4 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    raise missing_name("torch.nn", name, __all__)
+    raise missing_name("module 'torch.nn'", name, __all__)

@@ -6,4 +6,4 @@ from ..functional import __all__ as __all__
 
 
 def __getattr__(name: str):
-    raise missing_name("torch.nn.functional", name, __all__)
+    raise missing_name("module 'torch.nn.functional'", name, __all__)

@@ -494,6 +494,13 @@ reattach = elementwise(  # the value of y with the history of x: a write that au
     vjp=lambda ct, out, x, y: (ct, None),
     sample=lambda rng: ((v := rng.standard_normal((2, 3)), v), {}),
 )
+overwrite = elementwise(  # y in the place of x: x still has a gradient, and it is zero
+    "overwrite",
+    eval=lambda x, y: np.broadcast_to(y, np.broadcast_shapes(x.shape, y.shape)),
+    emit=lambda b, x, y: y,
+    vjp=lambda ct, out, x, y: (fill(ct, value=0.0), ct),
+    sample=normal((2, 3), (2, 3)),
+)
 
 
 # --------------------------------------------------------------------------- tests and bits

@@ -385,9 +385,19 @@ expand = movement(
     batch=lambda flags, x, shape: expand(x, shape=(x.shape[0],) + shape),
     sample=normal((2, 1, 3), shape=(2, 4, 3)),
 )
+# Sums are accumulated in the next wider type: adding many float32 one by one loses digits.
+_WIDER = {"float32": np.float64, "float16": np.float32, "bfloat16": np.float32}
+
+
+def _sum(x, axis):
+    if x.dtype.kind not in "fV":
+        return np.sum(x, axis=axis, dtype=np.int64)
+    return np.sum(x, axis=axis, dtype=_WIDER.get(x.dtype.name)).astype(x.dtype, copy=False)
+
+
 sum_ = reduction(
     "sum",
-    eval=lambda x, axis: np.sum(x, axis=axis, dtype=None if x.dtype.kind in "fV" else np.int64),
+    eval=_sum,
     vjp=lambda ct, out, x, axis: (expand_to(keep_axes(ct, x.shape, axis), x.shape),),
     result=lambda d: d if d.is_floating_point else dtypes.int64,
     sample=normal((2, 3, 2), axis=(0, 2)),
