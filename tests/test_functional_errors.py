@@ -17,7 +17,11 @@ BAD = {
     "F.softmax(ones(2).long(), 0)": (RuntimeError, "softmax requires a floating-point input"),
     "F.mse_loss(ones(3), ones(3), reduction='most')": (ValueError, "mse_loss", "'most'", "'sum'"),
     "F.kl_div(ones(3), ones(3), reduction='most')": (ValueError, "kl_div", "'batchmean'"),
-    "F.huber_loss(ones(3), ones(3), reduction='most')": (ValueError, "loss requires", "'most'"),
+    "F.huber_loss(ones(3), ones(3), reduction='most')": (
+        ValueError,
+        "huber_loss requires",
+        "'most'",
+    ),
     "F.conv2d(x, w, stride=(1, 2, 3))": (RuntimeError, "one integer or 2 of them, got (1, 2, 3)"),
     # activations
     "F.celu(ones(2), alpha=0)": (RuntimeError, "celu requires alpha != 0, got 0"),
@@ -66,7 +70,7 @@ BAD = {
     # pooling
     "F.max_pool2d(x, 5)": (RuntimeError, "kernel_size (5, 5) for spatial axes (4, 4)"),
     "F.max_pool2d(x, 2, padding=2)": (RuntimeError, "half of the window, got padding (2, 2)"),
-    "F.max_pool2d(x, 0)": (RuntimeError, "size >= 1, got (0, 0)"),
+    "F.max_pool2d(x, 0)": (RuntimeError, "kernel_size >= 1, got (0, 0)"),
     "F.avg_pool2d(x, 2, 0)": (RuntimeError, "stride >= 1, got (0, 0)"),
     "F.max_pool2d(ones(2, 2), 2)": (RuntimeError, "2 spatial axes, got (2, 2)"),
     "F.adaptive_avg_pool2d(ones(2, 2), 2)": (RuntimeError, "2 spatial axes, got (2, 2)"),
@@ -121,6 +125,7 @@ BAD = {
     ),
     "F.local_response_norm(ones(3, 2), 3)": (ValueError, "at least 3 dimensions, got (3, 2)"),
     # dropout
+    "F.dropout(ones(3), 2, training=False)": (ValueError, "p between 0 and 1, got 2"),
     "F.dropout(ones(3), -1)": (ValueError, "p between 0 and 1, got -1"),
     "F.dropout2d(ones(3))": (RuntimeError, "at least 2 dimensions, got (3,)"),
     # rows by index

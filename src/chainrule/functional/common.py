@@ -50,7 +50,7 @@ def _rounded(result, dtype):
 
 def stored(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
     """`result`, written into `input` first where `inplace` asks for it."""
-    return input.copy_(result) if inplace else result
+    return input._inplace(result) if inplace else result
 
 
 def single_too(rank: int) -> Callable:
@@ -84,10 +84,7 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
     """The mean or the sum over all elements, or, for 'none', the loss as it is."""
     if reduction == "mean":
         return loss.mean()
-    if reduction == "sum":
-        return loss.sum()
-    check_reduction("loss", reduction)
-    return loss
+    return loss.sum() if reduction == "sum" else loss
 
 
 def reduction_of(

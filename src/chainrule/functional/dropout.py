@@ -15,10 +15,13 @@ from .common import stored
 _SELU_FLOOR = 1.7580993408473766
 
 
-def _kept(name: str, x: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
-    """1 with probability 1 - p, else 0; nothing is drawn where p leaves no choice."""
+def _check_probability(name: str, p: float) -> None:
     if not 0 <= p <= 1:
         raise ArgumentError(f"{name} requires p between 0 and 1, got {p}")
+
+
+def _kept(x: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
+    """1 with probability 1 - p, else 0; nothing is drawn where p leaves no choice."""
     if p == 1:
         return zeros((), dtype=x.dtype)
     if shape == x.shape:
@@ -37,9 +40,10 @@ def _channels(name: str, x: Tensor, lead: int = 2) -> tuple[int, ...]:
 
 
 def _drop(name: str, x: Tensor, p: float, training: bool, inplace: bool, shape) -> Tensor:
+    _check_probability(name, p)
     if not training or p == 0:
         return x
-    kept = _kept(name, x, p, shape)
+    kept = _kept(x, p, shape)
     return stored(x, x * (kept / (1 - p) if p < 1 else kept), inplace)
 
 
@@ -95,9 +99,10 @@ def dropout3d(
 
 
 def _alpha_drop(name: str, x: Tensor, p: float, training: bool, inplace: bool, shape) -> Tensor:
+    _check_probability(name, p)
     if not training or p == 0:
         return x
-    kept = _kept(name, x, p, shape)
+    kept = _kept(x, p, shape)
     if p == 1:
         return stored(x, x * kept, inplace)
     # Dropped elements take the floor; the affine map a x + b restores mean 0 and variance 1.

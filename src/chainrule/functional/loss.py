@@ -139,6 +139,7 @@ def huber_loss(
     >>> torch.nn.functional.huber_loss(torch.tensor([1.0, 2.0]), torch.tensor([1.5, 4.0]))
     tensor(0.8125)
     """
+    check_reduction("huber_loss", reduction)
     _check_pair("huber_loss", input, target)
     if delta <= 0:
         raise ArgumentError(f"huber_loss requires delta > 0, got {delta}")

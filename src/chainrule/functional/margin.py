@@ -10,7 +10,7 @@ from ..methods.pointwise import minimum, where
 from ..scope import composite
 from ..tensor import Tensor
 from .activation import log1p_exp
-from .common import floating, reduced, reduction_of
+from .common import check_reduction, floating, reduced, reduction_of
 from .distance import pairwise_distance
 from .loss import Flag
 
@@ -152,6 +152,7 @@ def triplet_margin_with_distance_loss(
     tensor(2.)
     """
     name = "triplet_margin_with_distance_loss"
+    check_reduction(name, reduction)
     distance = distance_function or pairwise_distance
     return _triplet(name, anchor, positive, negative, distance, margin, swap, reduction)
 

@@ -44,9 +44,10 @@ class _Windows:
             )
 
     def _check(self) -> None:
-        for what in ("size", "stride", "dilation"):
-            if min(getattr(self, what)) < 1:
-                raise ShapeError(f"{self.name} requires {what} >= 1, got {getattr(self, what)}")
+        steps = {"kernel_size": self.size, "stride": self.stride, "dilation": self.dilation}
+        for what, values in steps.items():
+            if min(values) < 1:
+                raise ShapeError(f"{self.name} requires {what} >= 1, got {values}")
         if any(not 0 <= p <= r // 2 for p, r in zip(self.padding, self.reach)):
             raise ShapeError(
                 f"{self.name} requires padding between 0 and half of the window, got padding "
