@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import DTypeError, ShapeError
 from ..graph import Node
 from ..methods.linalg import einsum
+from ..ops import elementwise as ew
 from ..ops.contraction import contract
 from ..scope import composite
 from ..tensor import Tensor
@@ -38,7 +39,7 @@ def _linear(x: Node, w: Node, bias: Tensor | None) -> Tensor:
     rows = tuple(range(2, x.ndim + 1))
     columns = (1,) if w.ndim == 2 else ()
     y = contract(x, w, labels=((*rows, 0), (*columns, 0), rows + columns))
-    return Tensor._from_node(y if bias is None else y + bias.node)
+    return Tensor._from_node(y if bias is None else ew.add(y, bias.node))
 
 
 # PyTorch shows in the history how it computed: (rank of the input up to 3, with bias) -> name.

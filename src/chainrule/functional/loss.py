@@ -224,7 +224,7 @@ def _targets(target: Tensor, ignore_index: int) -> tuple[Node, Node]:
 def _shares(counted: Node, index: Node, weight: Tensor | None, dtype) -> Node:
     """How much every target counts: the weight of its class, or nothing."""
     shares = ew.cast(counted, dtype=dtype)
-    return shares if weight is None else shares * take(weight.node, index, axis=0)
+    return shares if weight is None else ew.mul(shares, take(weight.node, index, axis=0))
 
 
 @composite()
@@ -295,8 +295,8 @@ def _nll_loss(input: Tensor, target: Tensor, weight, ignore_index: int, reductio
     picked = reshape(gather(x, column, axis=axis), shape=counts)
     shares = _shares(counted, index, weight, x.dtype)
     # where, and not a product alone: what is ignored may be infinite.
-    loss = ew.where(counted, -picked, 0.0)
-    loss = Tensor._from_node(loss if weight is None else loss * shares)
+    node = ew.where(counted, ew.neg(picked), 0.0)
+    loss = Tensor._from_node(node if weight is None else ew.mul(node, shares))
     if reduction != "mean":
         return reduced(loss, reduction)
     return loss.sum() / Tensor._from_node(shares).sum()

@@ -154,7 +154,7 @@ def _recorded(mode: str, rank: int):
     return composite(f"Upsample{name}{rank}DBackward0")(floating(interpolate))
 
 
-_RESAMPLE = {
+_RESAMPLE: dict[tuple[str, int], Callable] = {
     (mode, rank): _recorded(mode, rank)
     for mode in _MODES
     for rank in (1, 2, 3)

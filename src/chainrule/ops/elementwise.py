@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Node
-from .op import apart, between, cast, elementwise, nondifferentiable, normal
+from .op import Elementwise, apart, between, cast, elementwise, nondifferentiable, normal
 
 __all__ = ["cast"]
 
@@ -442,7 +442,7 @@ atanh = elementwise(
 
 
 # --------------------------------------------------------------------------- steps
-def _flat(name: str, function) -> Node:
+def _flat(name: str, function) -> Elementwise:
     """A step function: flat almost everywhere, so its cotangent is zero (PyTorch agrees)."""
     return elementwise(
         name,
@@ -504,7 +504,7 @@ overwrite = elementwise(  # y in the place of x: x still has a gradient, and it 
 
 
 # --------------------------------------------------------------------------- tests and bits
-def _compare(name: str, function, draw=normal) -> Node:
+def _compare(name: str, function, draw=normal) -> Elementwise:
     return elementwise(
         name,
         result="test",
@@ -524,7 +524,7 @@ gt = _compare("gt", np.greater)
 ge = _compare("ge", np.greater_equal)
 
 
-def _predicate(name: str, function) -> Node:
+def _predicate(name: str, function) -> Elementwise:
     return elementwise(
         name,
         result="test",
@@ -541,7 +541,7 @@ isinf = _predicate("isinf", np.isinf)
 isfinite = _predicate("isfinite", np.isfinite)
 
 
-def _bits(name: str, function, result: str, arity: int) -> Node:
+def _bits(name: str, function, result: str, arity: int) -> Elementwise:
     def sample(rng):
         return tuple(rng.random((2, 3)) < 0.5 for _ in range(arity)), {}
 
@@ -566,7 +566,7 @@ bitwise_xor = _bits("bitwise_xor", np.bitwise_xor, "integral", 2)
 bitwise_not = _bits("bitwise_not", np.invert, "integral", 1)
 
 
-def _shift(name: str, function) -> Node:
+def _shift(name: str, function) -> Elementwise:
     return elementwise(
         name,
         result="integral",
