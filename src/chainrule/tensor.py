@@ -91,8 +91,10 @@ class Tensor:
             if self._seen != version:
                 op, attrs = self._step
                 with set_grad_enabled(True):
-                    self._node = op(base.node, **attrs)
-                self._seen = version
+                    new = op(base.node, **attrs)
+                    if op is ew.detach and self._node.requires_grad:
+                        new = ew.reattach(self._node, new)
+                self._node, self._seen = new, version
         return self._node
 
     def _storage(self) -> Tensor:
@@ -136,25 +138,22 @@ class Tensor:
         `value_only` leaves the history alone: what `.data` and writes under no_grad do.
         """
         base = self._base
-        if base is not None:
-            op, attrs = self._step
-            cut = op is ew.detach
-            if cut and new.requires_grad:
-                new = ew.detach(new)
-            base._write(new if cut else _write_back(op, attrs, base.node, new), value_only or cut)
+        if base is None:
+            if self._node.requires_grad and self._node.owner is not None:
+                self._become_leaf(new)
+            else:
+                self._node = _overwritten(self._node, new, value_only)
+            self._version += 1
+            _written[id(self)] = weakref.ref(self)
             return
-        old = self._node
-        if not old.requires_grad:
-            self._node = new
-        elif old.owner is not None:
-            self._become_leaf(new)
-        elif value_only or not context.now.grad_enabled:
-            with set_grad_enabled(True):
-                self._node = ew.reattach(old, new)
+        op, attrs = self._step
+        if op is ew.detach:
+            # A detached view shares the values of its base, but has a history of its own.
+            mine = _overwritten(self.node, new, value_only)
+            base._write(ew.detach(new) if new.requires_grad else new, value_only=True)
+            self._node, self._seen = mine, self._storage()._version
         else:
-            self._node = new if new.requires_grad else ew.overwrite(old, new)
-        self._version += 1
-        _written[id(self)] = weakref.ref(self)
+            base._write(_write_back(op, attrs, base.node, new), value_only)
 
     def _inplace(self, result: Tensor) -> Tensor:
         """Make `result` the value of this tensor: the second half of every in-place method."""
@@ -578,6 +577,16 @@ def _stretched(node: Node, shape) -> Node:
             f"{list(node.shape)})"
         )
     return expand_to(node, tuple(shape))
+
+
+def _overwritten(old: Node, new: Node, value_only: bool) -> Node:
+    """The node of a handle on `old` once its value is `new`."""
+    if not old.requires_grad:
+        return new
+    if value_only or not context.now.grad_enabled:
+        with set_grad_enabled(True):
+            return ew.reattach(old, new)
+    return new if new.requires_grad else ew.overwrite(old, new)
 
 
 def _write_back(op: Op, attrs: dict, base: Node, new: Node) -> Node:

@@ -171,7 +171,7 @@ instructions = st.tuples(
     derandomize=True,
     suppress_health_check=[HealthCheck.filter_too_much],
 )
-@given(st.lists(instructions, min_size=3, max_size=14))
+@given(st.lists(instructions, min_size=4, max_size=20))
 def test_random_programs(program):
     theirs, their_errors = run(torch, program)
     assume(all(abs(x) < 1e4 for v in theirs for x in v.flatten().tolist()))
