@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
+from collections.abc import Callable
 
 from ..dtypes import dtype as DType
 from ..errors import ArgumentError, ShapeError
@@ -446,11 +446,17 @@ def gumbel_softmax(
     return zeros_like(soft).scatter(dim, winner, 1.0) - soft.detach() + soft
 
 
-relu_ = functools.partial(relu, inplace=True)
-elu_ = functools.partial(elu, inplace=True)
-selu_ = functools.partial(selu, inplace=True)
-celu_ = functools.partial(celu, inplace=True)
-leaky_relu_ = functools.partial(leaky_relu, inplace=True)
-hardtanh_ = functools.partial(hardtanh, inplace=True)
-threshold_ = functools.partial(threshold, inplace=True)
-rrelu_ = functools.partial(rrelu, inplace=True)
+def _in_place(function: Callable) -> Callable:
+    """The form with an underscore: the same function with inplace=True."""
+
+    def written(input: Tensor, *args, **kwargs) -> Tensor:
+        return function(input, *args, inplace=True, **kwargs)
+
+    written.__name__ = written.__qualname__ = function.__name__ + "_"
+    written.__doc__ = f"`{function.__name__}`, written into `input`."
+    return written
+
+
+relu_, elu_, selu_, celu_ = map(_in_place, (relu, elu, selu, celu))
+leaky_relu_, hardtanh_ = _in_place(leaky_relu), _in_place(hardtanh)
+threshold_, rrelu_ = _in_place(threshold), _in_place(rrelu)

@@ -145,6 +145,13 @@ def multi_head_attention_forward(
     in_proj_weight (3E, E) holds W_q, W_k, W_v one below the other.  attn_mask (L, S) or (N H, L, S)
     and key_padding_mask (N, S): True shuts a place out, floats are added.  bias_k, bias_v and
     `add_zero_attn` add a learned and a zero key behind the others.
+
+    >>> import chainrule as torch
+    >>> x, one = torch.ones(3, 1, 2), torch.eye(2)
+    >>> out, weights = torch.nn.functional.multi_head_attention_forward(
+    ...     x, x, x, 2, 1, torch.cat([one, one, one]), None, None, None, False, 0.0, one, None)
+    >>> out.shape, weights[0, 0]
+    (torch.Size([3, 1, 2]), tensor([0.3333, 0.3333, 0.3333]))
     """
     if is_causal and attn_mask is None:
         raise ArgumentError(f"{_MANY} requires attn_mask with is_causal, got None")

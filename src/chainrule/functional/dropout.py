@@ -93,7 +93,12 @@ def dropout2d(
 def dropout3d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+    """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W).
+
+    >>> import chainrule as torch
+    >>> torch.nn.functional.dropout3d(torch.ones(1, 1, 1, 1, 2), 1.0)
+    tensor([[[[[0., 0.]]]]])
+    """
     shape = _channels("dropout3d", input, 2 if input.dim() == 5 else 1)
     return _drop("dropout3d", input, p, training, inplace, shape)
 
@@ -130,6 +135,11 @@ def alpha_dropout(
 def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """`alpha_dropout` of whole channels."""
+    """`alpha_dropout` of whole channels.
+
+    >>> import chainrule as torch
+    >>> torch.nn.functional.feature_alpha_dropout(torch.ones(1, 2))
+    tensor([[1., 1.]])
+    """
     shape = _channels("feature_alpha_dropout", input)
     return _alpha_drop("feature_alpha_dropout", input, p, training, inplace, shape)

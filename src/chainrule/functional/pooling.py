@@ -385,7 +385,12 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Ints) -> Tensor:
 
 @composite("AdaptiveAvgPool3DBackward0")
 def adaptive_avg_pool3d(input: Tensor, output_size: Ints) -> Tensor:
-    """The pooling of `adaptive_avg_pool2d` with three spatial axes."""
+    """The pooling of `adaptive_avg_pool2d` with three spatial axes.
+
+    >>> import chainrule as torch
+    >>> torch.nn.functional.adaptive_avg_pool3d(torch.arange(8.0).view(1, 2, 2, 2), 1)
+    tensor([[[[3.5000]]]])
+    """
     return _adaptive_avg_pool("adaptive_avg_pool3d", input, output_size, 3)
 
 
@@ -413,7 +418,12 @@ def adaptive_max_pool2d(input: Tensor, output_size: Ints, return_indices: bool =
 
 @composite("AdaptiveMaxPool3DBackward0")
 def adaptive_max_pool3d(input: Tensor, output_size: Ints, return_indices: bool = False):
-    """The pooling of `adaptive_max_pool2d` with three spatial axes."""
+    """The pooling of `adaptive_max_pool2d` with three spatial axes.
+
+    >>> import chainrule as torch
+    >>> torch.nn.functional.adaptive_max_pool3d(torch.arange(8.0).view(1, 2, 2, 2), 1)
+    tensor([[[[7.]]]])
+    """
     return _adaptive_max_pool("adaptive_max_pool3d", input, output_size, return_indices, 3)
 
 
@@ -442,7 +452,12 @@ def lp_pool2d(
     stride: Ints | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The pooling of `lp_pool1d` with two spatial axes."""
+    """The pooling of `lp_pool1d` with two spatial axes.
+
+    >>> import chainrule as torch
+    >>> torch.nn.functional.lp_pool2d(torch.ones(1, 2, 2), 2, 2)
+    tensor([[[2.]]])
+    """
     return _lp_pool("lp_pool2d", input, norm_type, kernel_size, stride, ceil_mode, 2)
 
 
@@ -454,7 +469,12 @@ def lp_pool3d(
     stride: Ints | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The pooling of `lp_pool1d` with three spatial axes."""
+    """The pooling of `lp_pool1d` with three spatial axes.
+
+    >>> import chainrule as torch
+    >>> torch.nn.functional.lp_pool3d(torch.ones(1, 2, 2, 2), 1, 2)
+    tensor([[[[8.]]]])
+    """
     return _lp_pool("lp_pool3d", input, norm_type, kernel_size, stride, ceil_mode, 3)
 
 
@@ -488,7 +508,14 @@ def max_unpool2d(
     padding: Ints = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """The inverse of `max_pool2d`, as far as there is one."""
+    """The inverse of `max_pool2d`, as far as there is one.
+
+    >>> import chainrule as torch
+    >>> x, places = torch.tensor([[[3.0]]]), torch.tensor([[[2]]])
+    >>> torch.nn.functional.max_unpool2d(x, places, 2)
+    tensor([[[0., 0.],
+             [3., 0.]]])
+    """
     return _max_unpool("max_unpool2d", input, indices, kernel_size, stride, padding, output_size, 2)
 
 
@@ -501,5 +528,11 @@ def max_unpool3d(
     padding: Ints = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """The inverse of `max_pool3d`, as far as there is one."""
+    """The inverse of `max_pool3d`, as far as there is one.
+
+    >>> import chainrule as torch
+    >>> x, places = torch.tensor([[[[3.0]]]]), torch.tensor([[[[1]]]])
+    >>> torch.nn.functional.max_unpool3d(x, places, 2).flatten()
+    tensor([0., 3., 0., 0., 0., 0., 0., 0.])
+    """
     return _max_unpool("max_unpool3d", input, indices, kernel_size, stride, padding, output_size, 3)
