@@ -46,18 +46,56 @@ from .tensor import Tensor
 from .version import __version__
 
 # isort: split
-from . import accelerator, amp, autograd, backends, cuda, func, functional, nn, optim, utils
-from . import jit, serialization, version
+from . import (
+    accelerator,
+    amp,
+    autograd,
+    backends,
+    cuda,
+    func,
+    functional,
+    jit,
+    nn,
+    optim,
+    serialization,
+    utils,
+    version,
+)
 from .amp import autocast
 from .backprop import backprop
 from .compile import compile, compiler
 from .func import vmap
 from .functional import (
-    adaptive_avg_pool1d, alpha_dropout, avg_pool1d, batch_norm, bilinear,
-    binary_cross_entropy_with_logits, celu, conv1d, conv2d, conv3d, conv_transpose1d,
-    conv_transpose2d, cosine_embedding_loss, cosine_similarity, dropout, embedding, group_norm,
-    instance_norm, kl_div, layer_norm, margin_ranking_loss, max_pool1d, max_pool2d,
-    pairwise_distance, pixel_shuffle, poisson_nll_loss, prelu, rms_norm, selu, threshold,
+    adaptive_avg_pool1d,
+    alpha_dropout,
+    avg_pool1d,
+    batch_norm,
+    bilinear,
+    binary_cross_entropy_with_logits,
+    celu,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    cosine_embedding_loss,
+    cosine_similarity,
+    dropout,
+    embedding,
+    group_norm,
+    instance_norm,
+    kl_div,
+    layer_norm,
+    margin_ranking_loss,
+    max_pool1d,
+    max_pool2d,
+    pairwise_distance,
+    pixel_shuffle,
+    poisson_nll_loss,
+    prelu,
+    rms_norm,
+    selu,
+    threshold,
     triplet_margin_loss,
 )
 from .save import load, save
@@ -103,8 +141,10 @@ def typename(obj) -> str:
 
 
 # Loaded when first asked for, so that `import chainrule` stays instant.
-_LATER = {"distributed": None, "distributions": None, "onnx": None, "testing": None, "view": None, "draw": "view",
-          "show": "view"}
+_LATER = {
+    "distributed": None, "distributions": None, "onnx": None, "testing": None, "view": None,
+    "draw": "view", "show": "view",
+}
 
 
 def __getattr__(name: str):
