@@ -7,7 +7,10 @@ A loss is whatever `backward` is called on; after STEPS of them the script is st
 
 import importlib
 import json
+import random
 import sys
+
+import numpy
 
 from chainrule import cli
 
@@ -35,7 +38,8 @@ def main(backend, out, steps, script, *args):
         cli.install()
     torch = importlib.import_module("torch")
     torch.set_num_threads(1)
-    torch.manual_seed(0)  # for the scripts that set no seed
+    for seed in (random.seed, numpy.random.seed, torch.manual_seed):
+        seed(0)  # for the scripts that set none
     losses = record(torch, int(steps))
     try:
         code = cli.run(script, args)
