@@ -14,9 +14,10 @@ from ..errors import ArgumentError, ArgumentTypeError, OutOfRange, ShapeError
 from ..ops import elementwise as ew
 from ..ops import movement as mv
 from ..scope import composite
-from ..shapes import Size, axis_index, size, view_strides
+from ..shapes import Size, axis_index, axis_of, size, view_strides
 from ..shapes import broadcast as _broadcast
-from ..tensor import Tensor, _strides, from_array
+from ..handle import strides_of
+from ..tensor import Tensor, from_array
 from .create import shape_of
 from .register import method
 
@@ -93,7 +94,7 @@ def _resolved(name: str, shape: tuple, total: int) -> tuple[int, ...]:
 def reshape(input: Tensor, *shape) -> Tensor:
     """The same elements in row-major order under another shape: a view where one exists."""
     new = _resolved("reshape", shape, numel(input))
-    if input._base is not None and view_strides(input.shape, _strides(input), new) is None:
+    if input._base is not None and view_strides(input.shape, strides_of(input), new) is None:
         return Tensor._from_node(mv.reshape(input.node, shape=new))
     return input._view(mv.reshape, shape=new)
 
@@ -105,9 +106,9 @@ def view(self: Tensor, *shape) -> Tensor:
     if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)):
         return _view_dtype(self, shape[0])
     new = _resolved("view", shape, numel(self))
-    if self._base is not None and view_strides(self.shape, _strides(self), new) is None:
+    if self._base is not None and view_strides(self.shape, strides_of(self), new) is None:
         raise ShapeError(
-            f"view requires elements that lie in order, got strides {_strides(self)} for shape "
+            f"view requires elements that lie in order, got strides {strides_of(self)} for shape "
             f"{tuple(self.shape)} and {new} (view size is not compatible with input tensor's "
             "size and stride)",
             hint="use .reshape(...) or .contiguous().view(...)",
@@ -164,7 +165,7 @@ def ravel(input: Tensor) -> Tensor:
 @method()
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split one axis into several."""
-    axis = axis_index("unflatten", dim, input.ndim)
+    axis = axis_of("unflatten", dim, input.shape)
     shape = tuple(input.shape)
     inner = _resolved("unflatten", tuple(sizes), shape[axis])
     return reshape(input, shape[:axis] + inner + shape[axis + 1 :])
@@ -273,6 +274,8 @@ def movedim(input: Tensor, source, destination) -> Tensor:
         for s, d in zip(source, destination)
     )
     axes = [a for a in range(n) if a not in {s for _, s in pairs}]
+    if not n:
+        return permute(input)
     for to, from_ in pairs:
         axes.insert(to, from_)
     return permute(input, *axes)
@@ -389,7 +392,7 @@ def _part(input: Tensor, axis: int, start: int, stop: int, step: int = 1) -> Ten
 @composite("SliceBackward0")
 def narrow(input: Tensor, dim: int, start, length: int) -> Tensor:
     """The elements start .. start + length along one axis."""
-    axis = axis_index("narrow", dim, input.ndim)
+    axis = axis_of("narrow", dim, input.shape)
     n = input.shape[axis]
     start = int(start)
     first = start + n if start < 0 else start
@@ -405,7 +408,7 @@ def narrow(input: Tensor, dim: int, start, length: int) -> Tensor:
 @composite("SelectBackward0")
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """One place along an axis, which vanishes."""
-    axis = axis_index("select", dim, input.ndim)
+    axis = axis_of("select", dim, input.shape, OutOfRange)
     n, index = input.shape[axis], int(index)
     if not -n <= index < n:
         raise OutOfRange(
@@ -422,7 +425,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 @composite("SplitBackward0")
 def split(tensor: Tensor, split_size_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
     """Parts of `split_size` along an axis (the last may be smaller), or of the given sizes."""
-    axis = axis_index("split", dim, tensor.ndim)
+    axis = axis_of("split", dim, tensor.shape)
     n = tensor.shape[axis]
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections
@@ -448,14 +451,14 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` parts of equal size (the last may be smaller)."""
     if chunks <= 0:
         raise ArgumentError(f"chunk requires chunks > 0, got {chunks}")
-    n = input.shape[axis_index("chunk", dim, input.ndim)]
+    n = input.shape[axis_of("chunk", dim, input.shape)]
     return split(input, max(-(-n // chunks), 1), dim)
 
 
 @method()
 def tensor_split(input: Tensor, indices_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
     """Parts whose sizes differ by at most one, or cut at the given places."""
-    axis = axis_index("tensor_split", dim, input.ndim)
+    axis = axis_of("tensor_split", dim, input.shape)
     n = input.shape[axis]
     if isinstance(indices_or_sections, int):
         k = indices_or_sections
@@ -481,7 +484,7 @@ def vsplit(input: Tensor, indices_or_sections) -> tuple[Tensor, ...]:
 @composite("UnbindBackward0")
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """All places along an axis, one tensor each."""
-    axis = axis_index("unbind", dim, input.ndim)
+    axis = axis_of("unbind", dim, input.shape, OutOfRange)
     return tuple(select(input, axis, i) for i in range(input.shape[axis]))
 
 
@@ -692,7 +695,8 @@ def flip(input: Tensor, *dims) -> Tensor:
     if len(dims) == 1 and isinstance(dims[0], (tuple, list)):
         dims = tuple(dims[0])
     axes = tuple(sorted(axis_index("flip", d, input.ndim) for d in dims))
-    return Tensor._from_node(mv.flip(input.node, axes=axes) if axes else ew.clone(input.node))
+    reorders = axes and input.ndim
+    return Tensor._from_node(mv.flip(input.node, axes=axes) if reorders else ew.clone(input.node))
 
 
 @method()
@@ -717,7 +721,7 @@ def roll(input: Tensor, shifts, dims=None) -> Tensor:
     dims = (dims,) if isinstance(dims, int) else dims
     x = input
     for shift, dim_ in zip(shifts, dims):
-        axis = axis_index("roll", dim_, input.ndim)
+        axis = axis_of("roll", dim_, input.shape, OutOfRange)
         n = input.shape[axis]
         cut = (-shift) % n if n else 0
         if cut:
@@ -797,7 +801,7 @@ def constant_pad(input: Tensor, widths: Sequence[tuple[int, int]], value=0.0) ->
 @method()
 def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """All windows of `size` elements along an axis, as a new last axis (a copy)."""
-    axis = axis_index("unfold", dimension, self.ndim)
+    axis = axis_of("unfold", dimension, self.shape)
     x = movedim(self, axis, -1)
     node = mv.window(x.node, size=(size,), stride=(step,), dilation=(1,))
     return movedim(Tensor._from_node(node), -2, axis)
