@@ -6,6 +6,7 @@ run it together with the forward pass.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -13,7 +14,6 @@ import numpy as np
 from .errors import GradError
 from .graph import Node, leaf, toposort
 from .ops.elementwise import add, fill
-from .ops.op import Op
 from .scope import Scope, context, enter
 
 
@@ -62,7 +62,7 @@ def backpropagate(
             continue
         if node.hooks and hooks:
             ct = cts[node] = _hooked(node, ct)
-        if not is_leaf(node):
+        if _leads_to(node, inside):
             for x, g in zip(node.inputs, vjp(node, ct)):
                 if g is not None and x in inside:
                     _accumulate(cts, x, g)
@@ -100,9 +100,14 @@ def _between(outputs: Sequence[Node], wrt: Iterable[Node] | None) -> list[Node]:
     # Only what leads to a wrt is worth differentiating.
     needed = set(wrt)
     for node in order:
-        if node not in needed and not is_leaf(node) and any(x in needed for x in node.inputs):
+        if _leads_to(node, needed):
             needed.add(node)
     return [n for n in order if n in needed]
+
+
+def _leads_to(node: Node, nodes: set[Node]) -> bool:
+    """Whether a gradient flows from the node straight into one of `nodes`."""
+    return not is_leaf(node) and any(x in nodes for x in node.inputs)
 
 
 def _accumulate(cts: dict[Node, Node], node: Node, ct: Node) -> None:
@@ -116,17 +121,28 @@ def _hooked(node: Node, ct: Node) -> Node:
     return ct
 
 
-def free(outputs: Sequence[Node]) -> None:
+def free(outputs: Sequence[Node], wrt: Iterable[Node] | None = None) -> None:
     """Give up the right to differentiate this graph again, so that its saved values can go.
 
     Nodes whose vjp needs no value stay differentiable, down to the first that is freed.
     """
-    for node in toposort(outputs, enter=lambda n: n.requires_grad):
-        if is_leaf(node) or node.freed:
-            continue
-        if saved_by(node.op, node) or any(x.freed for x in node.inputs):
+    order = _between(outputs, wrt)
+    inside = set(order)
+    for node in order:
+        if not node.freed and _leads_to(node, inside) and (saved_by(node) or spent(node)):
             node.freed = True
             release(node)
+    passed.extend(weakref.ref(n) for n in outputs if n.value is None)
+
+
+# The outputs of backward passes: whoever still holds one gets its value with the next run, since
+# an output without a value would keep its whole graph alive.
+passed: list[weakref.ref[Node]] = []
+
+
+def spent(node: Node) -> bool:
+    """Whether every path from the node to a leaf has been freed."""
+    return all(x.freed for x in node.inputs if x.requires_grad)
 
 
 def release(node: Node) -> None:
@@ -138,37 +154,30 @@ def release(node: Node) -> None:
 _saves: dict[tuple, tuple[int | str, ...]] = {}
 
 
-def saved_by(op: Op, node: Node) -> tuple[int | str, ...]:
-    """Which values the op's vjp refers to: the positions of inputs, and 'out'.
+def saved_by(node: Node) -> list[Node]:
+    """The nodes whose values the vjp of this node refers to: inputs, and perhaps the node itself.
 
     Found by recording the vjp once and looking at what it refers to; nothing is declared twice.
     """
+    op = node.op
     if op.saves is not None:
-        return op.saves
+        return op.saves(node)
     # Only whether a rule takes another path matters, not each shape: x^1, an empty axis.
     key = (op, node.attrs.get("exponent"), 0 in node.inputs[0].shape, len(node.inputs))
-    known = _saves.get(key)
-    if known is None:
-        known = _saves[key] = _find_saved(op, node)
-    return known
+    places = _saves.get(key)
+    if places is None:
+        places = _saves[key] = _find_saved(node)
+    return [node if place == "out" else node.inputs[place] for place in places]
 
 
-def _find_saved(op: Op, like: Node) -> tuple[int | str, ...]:
+def _find_saved(like: Node) -> tuple[int | str, ...]:
     # Stand-ins, so that the walk below cannot reach the user's graph.
     inputs = [_stand_in(x) for x in like.inputs]
     out = _stand_in(like)
-    results = op.vjp(_stand_in(like), out, *inputs, **like.attrs)
+    results = like.op.vjp(_stand_in(like), out, *inputs, **like.attrs)
     reached = set(toposort([g for g in results if g is not None]))
-    # A value of which only the shape matters (fill) is not referred to.
-    for node in list(reached):
-        if node.op is fill:
-            reached.difference_update(x for x in node.inputs if _only_filled(x, reached))
     saves: list[int | str] = [i for i, x in enumerate(inputs) if x in reached]
     return tuple(saves + (["out"] if out in reached else []))
-
-
-def _only_filled(x: Node, reached: set[Node]) -> bool:
-    return all(n.op is fill for n in reached if x in n.inputs)
 
 
 def _stand_in(node: Node) -> Node:

@@ -98,8 +98,7 @@ class BackProp:
         for node in self._tracked:
             if is_leaf(node) or node.freed or not node.inputs:
                 continue
-            for place in saved_by(node.op, node):
-                kept = node if place == "out" else node.inputs[place]
+            for kept in saved_by(node):
                 found.setdefault(kept, Saved(kept, node, kept.nbytes))
         return list(found.values())
 

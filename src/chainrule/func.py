@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from . import autodiff
 from .autodiff import backpropagate
 from .errors import ArgumentError, GradError, ShapeError
 from .grad_mode import enable_grad
@@ -137,7 +138,7 @@ def grad_and_value(
                     f"{tuple(output.shape) if isinstance(output, Tensor) else type(output)}"
                 )
             wrt = [x for _, fresh in own for x in _tensors(fresh)]
-            seed = Tensor._from_node(ew.fill(output.node, value=1.0))
+            seed = Tensor._from_node(autodiff.seed(output.node))
             found = iter(_gradients([output], [seed], wrt))
         trees = tuple(
             flatten(args[i])[1]([next(found) if isinstance(x, Tensor) else None for x in fresh])
@@ -321,7 +322,7 @@ def _no_value(*values):
 # The value of one example under vmap: there is none to look at.
 _unknown = Op(
     "example", "library", lambda x: x.spec, _no_value, nondifferentiable, None, None, None,
-    saves=(),
+    saves=lambda node: [],
 )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import config
 from .dtypes import dtype, from_numpy
-from .scope import Scope, Site, context, locate
+from .scope import Site, context, locate
 from .shapes import Shape, Spec, size, spec
 
 
@@ -136,7 +136,8 @@ def record(op, inputs: tuple[Node, ...], attrs: dict, spec: Spec, differentiable
             tracked = True
         if x.depth > depth:
             depth = x.depth
-    requires = tracked and differentiable and now.grad_enabled
+    smooth = differentiable and spec.dtype.is_floating_point
+    requires = tracked and smooth and now.grad_enabled
     site = now.site or locate()
     node = Node(op, inputs, attrs, spec, requires, site, now.scope, depth + 1)
     if not requires:
@@ -147,7 +148,10 @@ def record(op, inputs: tuple[Node, ...], attrs: dict, spec: Spec, differentiable
 def explain_loss(node: Node, tracked: bool, differentiable: bool) -> None:
     """Remember on an untracked node why no gradient passes through it (`Tensor.why`)."""
     if tracked:
-        reason = "recorded under no_grad()" if differentiable else f"{node.name} stops gradients"
+        if not node.dtype.is_floating_point:
+            reason = f"{node.name} gives {node.dtype} values"
+        else:
+            reason = "recorded under no_grad()" if differentiable else f"{node.name} stops gradients"
         node.lost = (reason, node.site)
     else:
         for x in node.inputs:

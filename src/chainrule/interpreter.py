@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import config
-from .autodiff import is_leaf, release, saved_by
+from .autodiff import is_leaf, passed, release, saved_by, spent
 from .errors import AnomalyError, ChainruleError
-from .graph import Node, backlog, toposort
+from .graph import Node, backlog, leaf, toposort
 from .scope import context, enter
 
 _running = threading.RLock()
@@ -26,10 +26,20 @@ def run(*outputs: Node) -> list[np.ndarray]:
     if any(n.value is None for n in outputs):
         # One thread at a time: a run lets go of edges that another one would still follow.
         with _running:
-            pending = [n for n in outputs if n.value is None]
+            pending = [n for n in (*outputs, *_held()) if n.value is None]
             if pending:
                 _run(pending)
     return [n.value for n in outputs]
+
+
+def _held() -> list[Node]:
+    """The outputs of earlier backward passes that somebody still holds."""
+    found = []
+    while passed:
+        node = passed.pop()()
+        if node is not None:
+            found.append(node)
+    return found
 
 
 def evaluate(node: Node, inputs: Sequence[np.ndarray]) -> np.ndarray:
@@ -112,22 +122,27 @@ def _kept(order: list[Node], outputs: list[Node]) -> set[Node]:
     keep = set(outputs)
     for node in order:
         if node.requires_grad and not node.freed and not is_leaf(node):
-            for place in saved_by(node.op, node):
-                keep.add(node if place == "out" else node.inputs[place])
+            keep.update(saved_by(node))
     # A node that is referred to from outside of this run (a handle, another graph) keeps its
     # value: whoever refers to it may ask.  Reference counts tell, without a table of handles.
     counts = _count_users(order)
-    in_keep = 1
-    for node in order:
-        # order, counts' key, the loop variable, getrefcount's argument
-        own = 4 + counts[node] + (in_keep if node in keep else 0)
-        if sys.getrefcount(node) > own:
+    for node, found in zip(order, _references(order)):
+        # Our own: as a key of counts, as an input of users in order, as a member of keep.
+        if found > _UNREFERRED + 1 + counts[node] + (node in keep):
             keep.add(node)
     return keep
+
+
+def _references(nodes: list[Node]) -> list[int]:
+    return [sys.getrefcount(node) for node in nodes]
+
+
+# What _references counts for a node that nobody but its argument refers to.
+(_UNREFERRED,) = _references([leaf(0.0)])
 
 
 def _settle(node: Node) -> None:
     """Let go of what nobody can need any more."""
     if node.requires_grad and not node.freed and not is_leaf(node):
-        node.freed = any(x.freed for x in node.inputs)
+        node.freed = spent(node)
     release(node)

@@ -61,8 +61,8 @@ def _simpler(node: Node, inputs: list[Node]) -> Node:
 
 
 def _is_number(x: Node, number: float) -> bool:
-    """Whether x is a structural constant: `fill` nodes are, scalar leaves are arguments."""
-    return x.op is ew.fill and x.attrs["value"] == number
+    """Whether x is a constant of the graph; scalar leaves are arguments."""
+    return x.op is ew.constant and x.attrs["value"] == number
 
 
 def _one_factor(node: Node, a: Node, b: Node) -> Node | None:

@@ -7,8 +7,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..dtypes import float64
 from ..graph import Node
-from .op import Elementwise, apart, between, cast, elementwise, nondifferentiable, normal
+from ..shapes import spec
+from .op import (
+    Elementwise,
+    Op,
+    apart,
+    between,
+    cast,
+    elementwise,
+    nondifferentiable,
+    normal,
+    register,
+)
 
 __all__ = ["cast"]
 
@@ -464,14 +476,26 @@ sign = elementwise(
     vjp=lambda ct, out, x: (fill(ct, value=0.0),),
     sample=apart((2, 3)),
 )
-fill = elementwise(  # the constant `value` in the shape of x: the seed dL/dL = 1 of a backward pass
-    "fill",
-    eval=lambda x, value: np.full_like(x, value, order="C", subok=False),
-    emit=lambda b, x, value: b.const(value),
-    vjp=nondifferentiable,
-    differentiable=False,
-    sample=normal((2, 3), value=1.0),
+constant = register(  # of no input; only for numbers of ours, the user's are scalar leaves
+    Op(
+        "constant",
+        "elementwise",
+        infer=lambda value, like: like,
+        eval=lambda value, like: np.broadcast_to(np.asarray(value, like.dtype.np), like.shape),
+        vjp=nondifferentiable,
+        emit=lambda b, value, like: b.const(value),
+        batch=lambda flags, value, like: constant(value=value, like=like),
+        sample=lambda rng: ((), {"value": 1.0, "like": spec((2, 3), float64)}),
+        differentiable=False,
+    )
 )
+
+
+def fill(x: Node, value: float) -> Node:
+    """`value` in the shape and dtype of x, of which no value is needed for that."""
+    return constant(value=value, like=x.spec)
+
+
 clone = elementwise(  # a gate that changes nothing: its own place in the graph
     "clone",
     eval=lambda x: x,

@@ -34,7 +34,7 @@ class Op:
     batch: Callable | None  # (axis-0 flags, *nodes, **attrs) -> node with a leading batch axis
     sample: Callable | None  # rng -> (arrays, attrs) where the op is smooth: feeds every test
     differentiable: bool = True
-    saves: tuple[int | str, ...] | None = None  # None: found from the vjp (autodiff.saved_by)
+    saves: Callable | None = None  # node -> the nodes its vjp refers to; None: found from the vjp
     plans: dict = field(default_factory=dict)  # elementwise: input specs -> (spec, casts)
 
     def __call__(self, *inputs: Node, **attrs: Any) -> Node:
