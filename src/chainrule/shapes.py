@@ -71,6 +71,13 @@ def axis_index(name: str, axis: int, rank: int) -> int:
     return axis + bound if axis < 0 else axis
 
 
+def axis_of(name: str, axis: int, shape: Shape, error: type = ShapeError) -> int:
+    """Like `axis_index`, for an op that cannot do without an axis; raises `error` for no axes."""
+    if not shape:
+        raise error(f"{name} requires at least one axis, got a 0-d tensor")
+    return axis_index(name, axis, len(shape))
+
+
 def axis_indices(name: str, axes, rank: int) -> tuple[int, ...]:
     """Sorted distinct axes counted from the front; None or () means all."""
     if axes is None or (isinstance(axes, (tuple, list)) and not axes):

@@ -334,6 +334,9 @@ def _source(input: Tensor, index: Tensor, src: Any, name: str) -> Node:
 
 def _scattered(op, name: str, input: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
     _index_tensor(name, index)
+    if not input.ndim:
+        src = reshape(src, -1) if isinstance(src, Tensor) else src
+        return reshape(_scattered(op, name, reshape(input, 1), dim, reshape(index, -1), src), ())
     axis = axis_index(name, dim, input.ndim)
     source = _source(input, index, src, name)
     part = _window_of(input, axis, index, name)
@@ -392,12 +395,16 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         raise OutOfRange("index_select requires a vector as index, got shape "
                          f"{tuple(index.shape)} (index_select(): Index is supposed to be a vector)")
     flat = reshape(index, -1) if not index.ndim else index
+    if not input.ndim:
+        return reshape(index_select(reshape(input, 1), 0, flat), ())
     _check_known("index_select", flat, input.shape[axis])
     return Tensor._from_node(ix.take(input.node, flat.node, axis=axis))
 
 
 def _put_rows(name: str, input: Tensor, dim: int, index: Tensor, source: Node,
               accumulate: bool) -> Tensor:
+    if not input.ndim:
+        return reshape(_put_rows(name, reshape(input, 1), dim, index, source, accumulate), ())
     axis = axis_index(name, dim, input.ndim)
     _check_known(name, _index_tensor(name, index), input.shape[axis])
     shape = (*input.shape[:axis], index.shape[0], *input.shape[axis + 1 :])
@@ -528,6 +535,8 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 @composite("KthvalueBackward0")
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> values_indices:
     """The k-th smallest element along an axis, and where it is."""
+    if not input.ndim:
+        return kthvalue(reshape(input, 1), k)
     order = argsort(input, dim).narrow(dim, k - 1, 1)
     values = gather(input, dim, order)
     if not keepdim:
@@ -568,7 +577,12 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each non-negative integer occurs, or the sum of its weights."""
     w = None if weights is None else weights._value()
-    return from_array(np.bincount(input._value(), w, minlength))
+    value = input._value()
+    if value.ndim != 1 or value.dtype.kind not in "iu" or (value.size and value.min() < 0):
+        raise ShapeError("bincount requires a vector of non-negative integers, got "
+                         f"{input.dtype} of shape {tuple(input.shape)}"
+                         + (f" with the least element {value.min()}" if value.size else ""))
+    return from_array(np.bincount(value, w, minlength))
 
 
 @method()

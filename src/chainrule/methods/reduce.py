@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from .. import dtypes
-from ..errors import ArgumentError, DTypeError, OutOfRange
+from ..errors import ArgumentError, DTypeError, OutOfRange, ShapeError
 from ..graph import Node
 from ..ops import elementwise as ew
 from ..ops import reduction as rd
@@ -216,6 +216,9 @@ def _extreme(name: str, whole, pair, position):
 
     @composite(f"{name.capitalize()}Backward1")
     def everything(input):
+        if not input.numel():
+            raise ShapeError(f"{name} requires at least one element, got shape "
+                             f"{tuple(input.shape)}", hint="give a dim that is not empty")
         return whole(input)
 
     @composite(f"{name.capitalize()}Backward0")
@@ -244,6 +247,8 @@ def median(input: Tensor, dim: int | None = None, keepdim=False):
     """The lower median."""
     if dim is None:
         flat = input.reshape(-1)
+        if not flat.numel():
+            return input.new_full((), math.nan)
         return flat.sort(0).values[(flat.numel() - 1) // 2]
     ordered = input.sort(dim)
     middle = (input.shape[dim] - 1) // 2
@@ -299,6 +304,8 @@ def logsumexp(input: Tensor, dim, keepdim=False) -> Tensor:
     """ln sum e^x along `dim`, shifted by the maximum so that nothing overflows."""
     axes = axis_indices("logsumexp", dim, input.ndim)
     x = input if input.dtype.is_floating_point else input.to(dtypes.default_dtype())
+    if 0 in x.shape:
+        return x.exp().sum(axes, keepdim).log()
     top = amax(x, axes, keepdim=True).detach()
     top = top.masked_fill(top.abs() == math.inf, 0.0)
     total = (x - top).exp().sum(axes, keepdim=True).log() + top
