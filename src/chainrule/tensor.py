@@ -18,7 +18,7 @@ from .devices import CPU, device
 from .dtypes import dtype
 from .errors import ArgumentTypeError, GradError, ShapeError, missing_name
 from .grad_mode import set_grad_enabled
-from .graph import Node, leaf
+from .graph import Node, leaf, toposort
 from .handle import Handle, require_floating, strides_of, written
 from .history import GradFn, RemovableHandle, why
 from .interpreter import run
@@ -44,7 +44,7 @@ class Tensor(Handle):
     """
 
     _grad: Tensor | None = None
-    _retains = False
+    _keep: Callable | None = None  # the hook of retain_grad()
     __array_priority__ = 1000  # numpy_array * tensor is a Tensor
 
     def __new__(cls, *data, dtype: dtype | None = None, device=None):
@@ -272,9 +272,8 @@ class Tensor(Handle):
                 "retain_grad requires a tensor that requires grad, got one that does not "
                 "(can't retain_grad on Tensor that has requires_grad=False)"
             )
-        if is_leaf(node) or self._retains:
+        if is_leaf(node) or self._keep is not None:
             return
-        self._retains = True
         handle = weakref.ref(self)
 
         def keep(ct: Node) -> None:
@@ -282,31 +281,49 @@ class Tensor(Handle):
             if tensor is not None:
                 _accumulate_grad(tensor, ct, create_graph=ct.requires_grad)
 
+        self._keep = keep
         _hook_list(self).append(keep)
 
     @property
     def retains_grad(self) -> bool:
-        return self._retains
+        return self._keep is not None
 
     def register_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(grad)` with the gradient of this tensor; what it returns replaces it."""
-        if not self.requires_grad:
-            raise GradError(
-                "register_hook requires a tensor that requires grad, got one that does not "
-                "(cannot register a hook on a tensor that doesn't require gradient)"
-            )
+        self._check_hookable("register_hook")
 
         def call(ct: Node) -> Node | None:
             result = hook(Tensor._from_node(ct))
-            return None if result is None else result.node
+            return None if result is None else _replacement(result, ct)
 
-        return RemovableHandle(_hook_list(self), call)
+        hooks = _hook_list(self)
+        handle = RemovableHandle(hooks, call)
+        if self._keep in hooks:  # what retain_grad keeps is what the hooks have made of it
+            hooks.remove(self._keep)
+            hooks.append(self._keep)
+        return handle
 
     def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(tensor)` after backward has accumulated into `.grad`."""
+        """Call `hook(tensor)` after backward has accumulated into `.grad` of this leaf."""
+        self._check_hookable("register_post_accumulate_grad_hook")
+        if not self.is_leaf:
+            raise GradError(
+                "register_post_accumulate_grad_hook requires a leaf, got the result of "
+                f"{self.node.name} (post accumulate grad hooks cannot be registered on non-leaf "
+                "tensors)",
+                hint="use register_hook",
+            )
         if self.__dict__.get("_after_grad") is None:
             self._after_grad: list = []
         return RemovableHandle(self._after_grad, hook)
+
+    def _check_hookable(self, name: str) -> None:
+        if not self.requires_grad:
+            raise GradError(
+                f"{name} requires a tensor that requires grad, got one that does not "
+                "(cannot register a hook on a tensor that doesn't require gradient)",
+                hint=self.why(),
+            )
 
     def why(self) -> str:
         """Why this tensor has, or has not, a gradient: one sentence with a line number."""
@@ -411,27 +428,66 @@ def run_tensors(tensors: Iterable[Tensor]) -> None:
 
 # ---------------------------------------------------------------------- backward
 def backward(
-    tensors: Sequence[Tensor], gradients: Sequence, retain_graph=None, create_graph=False,
-    inputs=None,
+    tensors: Sequence[Tensor], cotangents: Sequence, retain_graph=None, create_graph=False,
+    inputs: Sequence[Tensor] | None = None,
 ) -> None:
-    """Record the gradients of all leaves and accumulate them into `.grad`."""
-    outputs = [t.node for t in tensors]
-    cotangents = [_cotangent(t, g) for t, g in zip(tensors, gradients)]
-    wrt = None if inputs is None else [t.node for t in inputs]
+    """Accumulate the gradients of all leaves, or of `inputs`, into `.grad`."""
+    named = {x.node: x for x in inputs or ()}
+    found = gradients(tensors, cotangents, retain_graph, create_graph, inputs)
     with set_grad_enabled(create_graph):
-        found = backpropagate(outputs, cotangents, wrt)
-        wanted = None if inputs is None else {id(t): t for t in inputs}
         for node, ct in found.items():
-            tensor = node.owner() if node.owner is not None else None
-            if tensor is not None and (wanted is None or id(tensor) in wanted):
+            tensor = named.get(node) or _owner(node)
+            if tensor is not None:
                 _accumulate_grad(tensor, ct, create_graph)
-        for t in inputs or ():
-            if not is_leaf(t.node) and t.node in found:
-                _accumulate_grad(t, found[t.node], create_graph)
-    if config.anomaly:
-        run(*found.values())
+
+
+def gradients(
+    tensors: Sequence[Tensor], cotangents: Sequence, retain_graph=None, create_graph=False,
+    inputs: Sequence[Tensor] | None = None,
+) -> dict[Node, Node]:
+    """Record the gradients of all leaves, or of `inputs`: by the node each is bound to now.
+
+    A leaf that was written to since has stood in the graph as other nodes: they are added up.
+    """
+    outputs = [t.node for t in tensors]
+    seeds = [_cotangent(t, ct) for t, ct in zip(tensors, cotangents)]
+    wrt = None if inputs is None else _places(outputs, inputs)
+    with set_grad_enabled(create_graph):
+        cts = backpropagate(outputs, seeds, wrt)
+        if config.anomaly:
+            run(*cts.values())
+        found: dict[Node, Node] = {}
+        for node, ct in cts.items():
+            if node in wrt if wrt is not None else node.owner is not None:
+                now = _bound_now(node)
+                found[now] = ew.add(found[now], ct) if now in found else ct
     if not (create_graph if retain_graph is None else retain_graph):
         free(outputs, wrt)
+    return found
+
+
+def _owner(node: Node) -> Tensor | None:
+    """The leaf tensor that gathers the gradient of this node."""
+    return None if node.owner is None else node.owner()
+
+
+def _bound_now(node: Node) -> Node:
+    owner = _owner(node)
+    return node if owner is None else owner.node
+
+
+def _places(outputs: Sequence[Node], inputs: Sequence[Tensor]) -> set[Node]:
+    """All nodes of the graph that stand, or have stood, for one of `inputs`."""
+    for x in inputs:
+        if not x.requires_grad:
+            raise GradError(
+                "a gradient requires a tensor that requires grad, got one that does not (One of "
+                "the differentiated Tensors does not require grad)",
+                hint=x.why(),
+            )
+    now = {x.node for x in inputs}
+    order = toposort(outputs, enter=lambda n: n.requires_grad)
+    return now.union(n for n in order if n.owner is not None and _bound_now(n) in now)
 
 
 def _cotangent(tensor: Tensor, gradient) -> Node:
@@ -463,6 +519,20 @@ def _cotangent(tensor: Tensor, gradient) -> Node:
         )
     found = gradient.node
     return found if found.dtype is node.dtype else ew.cast(found, dtype=node.dtype)
+
+
+def _replacement(result: Any, ct: Node) -> Node:
+    """What a hook gave in the place of a gradient, checked."""
+    if not isinstance(result, Tensor):
+        raise ArgumentTypeError(
+            f"a hook requires a Tensor or None as its result, got {type(result).__name__}"
+        )
+    if result.node.spec is not ct.spec:
+        raise ShapeError(
+            f"a hook requires a result like the gradient, {ct.spec!r}, got {result.node.spec!r} "
+            "(hook has changed the size of value)"
+        )
+    return result.node
 
 
 def _accumulate_grad(tensor: Tensor, ct: Node, create_graph: bool) -> None:

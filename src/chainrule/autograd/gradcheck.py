@@ -11,6 +11,7 @@ from ..errors import GradError
 from ..methods.create import as_tensor, zeros
 from ..scope import composite
 from ..tensor import Tensor, from_array
+from .gradients import grad
 
 
 class GradcheckError(GradError):
@@ -40,8 +41,6 @@ def _numeric(function: Callable, inputs: list, which: int, output: int, eps: flo
 
 def _analytic(function: Callable, inputs: list, which: int, output: int) -> np.ndarray:
     """The same Jacobian by one backward pass per output element."""
-    from . import grad
-
     out = _outputs(function(*inputs))[output]
     rows = []
     for place in product(*map(range, out.shape)):
@@ -107,8 +106,6 @@ def gradgradcheck(
     atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True, **_,
 ) -> bool:
     """`gradcheck` of the gradient itself: the second derivatives."""
-    from . import grad
-
     args = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     outputs = _outputs(func(*args))
     if grad_outputs is None:
