@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from .errors import GradError
 from .graph import Node, record, toposort
 from .ops import elementwise as ew
+from .ops import logic
 from .ops import movement as mv
 from .ops.movement import expand, reshape
 from .scope import context, enter
@@ -116,7 +117,7 @@ _RULES: dict = {
     ew.mul: _one_factor,
     ew.div: _by_one,
     ew.neg: _twice(ew.neg),
-    ew.logical_not: _twice(ew.logical_not),
+    logic.logical_not: _twice(logic.logical_not),
     ew.clone: _pass,
     ew.detach: _pass,
     ew.cast: _cast,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ..dtypes import dtype as DType
 from ..errors import ArgumentError, ShapeError
 from ..methods.create import empty_like, zeros_like
-from ..methods.pointwise import where
+from ..methods.logic import where
 from ..scope import composite
 from ..tensor import Tensor
 from .common import floating, stored

@@ -9,8 +9,9 @@ from ..dtypes import int64, uint8
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..graph import Node
 from ..methods.create import full_like
-from ..methods.pointwise import where
+from ..methods.logic import where
 from ..ops import elementwise as ew
+from ..ops import logic
 from ..ops.indexing import gather, take
 from ..ops.op import reshape
 from ..scope import composite
@@ -207,7 +208,7 @@ def _uniform_loss(log_p, target, weight, ignore_index, reduction) -> Tensor:
     counted, index = _targets(target, ignore_index)
     weighted = log_p if weight is None else log_p * _over_classes(weight, log_p)
     total = weighted.sum(_class_axis(log_p)).node
-    loss = Tensor._from_node(ew.where(counted, -total, 0.0))
+    loss = Tensor._from_node(logic.where(counted, -total, 0.0))
     if reduction != "mean":
         return reduced(loss, reduction)
     return loss.sum() / Tensor._from_node(_shares(counted, index, weight, log_p.dtype)).sum()
@@ -216,8 +217,8 @@ def _uniform_loss(log_p, target, weight, ignore_index, reduction) -> Tensor:
 def _targets(target: Tensor, ignore_index: int) -> tuple[Node, Node]:
     """Which targets count, and an index that is valid where they do not."""
     # Always with the mask, also where nothing is ignored: the graph must not depend on values.
-    counted = ew.ne(target.node, ignore_index)
-    index = ew.where(counted, target.node, 0)
+    counted = logic.ne(target.node, ignore_index)
+    index = logic.where(counted, target.node, 0)
     return counted, index if target.dtype is int64 else ew.cast(index, dtype=int64)
 
 
@@ -295,7 +296,7 @@ def _nll_loss(input: Tensor, target: Tensor, weight, ignore_index: int, reductio
     picked = reshape(gather(x, column, axis=axis), shape=counts)
     shares = _shares(counted, index, weight, x.dtype)
     # where, and not a product alone: what is ignored may be infinite.
-    node = ew.where(counted, ew.neg(picked), 0.0)
+    node = logic.where(counted, ew.neg(picked), 0.0)
     loss = Tensor._from_node(node if weight is None else ew.mul(node, shares))
     if reduction != "mean":
         return reduced(loss, reduction)

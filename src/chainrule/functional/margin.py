@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from ..errors import ArgumentError, ShapeError
 from ..methods.create import arange
-from ..methods.pointwise import minimum, where
+from ..methods.logic import where
+from ..methods.pointwise import minimum
 from ..scope import composite
 from ..tensor import Tensor
 from .activation import log1p_exp

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ArgumentError, ShapeError
-from ..methods.pointwise import where
+from ..methods.logic import where
 from ..ops.movement import pad as zeros_beside
 from ..ops.movement import slice_
 from ..scope import composite

@@ -6,7 +6,7 @@ from ..dtypes import int32, int64
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..grad_mode import no_grad
 from ..methods.create import zeros
-from ..methods.pointwise import where
+from ..methods.logic import where
 from ..ops.indexing import take
 from ..scope import composite
 from ..tensor import Tensor, apply

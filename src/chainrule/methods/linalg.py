@@ -16,7 +16,6 @@ from ..ops.op import expand_to, sum_
 from ..scope import composite
 from ..shapes import broadcast
 from ..tensor import Tensor, apply
-from .create import as_tensor
 from .reduce import norm
 from .register import method
 from .shape import diagonal, stack
@@ -425,20 +424,3 @@ linalg = SimpleNamespace(
     (-2, -1)), inv=inverse, solve=_solve, matmul=matmul, cross=cross, diagonal=diagonal,
     multi_dot=lambda ms: chain_matmul(*ms), outer=outer, vecdot=lambda x, y, dim=-1: (x * y).sum(dim),
 )
-
-
-def _imatmul(self: Tensor, other: Tensor) -> Tensor:
-    return self._inplace(matmul(self, other))
-
-
-Tensor.__matmul__ = lambda self, other: (  # type: ignore[attr-defined]
-    matmul(self, other) if isinstance(other, Tensor) else NotImplemented)
-Tensor.__rmatmul__ = lambda self, other: matmul(  # type: ignore[attr-defined]
-    as_tensor_like(other, self), self)
-Tensor.__imatmul__ = _imatmul  # type: ignore[attr-defined]
-
-
-def as_tensor_like(data, like: Tensor) -> Tensor:
-    """`data` as a tensor of the dtype of `like`."""
-    return as_tensor(data, dtype=like.dtype)
-

@@ -11,12 +11,13 @@ import numpy as np
 
 from ..dtypes import bool_, promote
 from ..errors import ArgumentError, ArgumentTypeError, OutOfRange, ShapeError
+from ..handle import strides_of
 from ..ops import elementwise as ew
+from ..ops import logic
 from ..ops import movement as mv
 from ..scope import composite
 from ..shapes import Size, axis_index, axis_of, size, view_strides
 from ..shapes import broadcast as _broadcast
-from ..handle import strides_of
 from ..tensor import Tensor, from_array
 from .create import shape_of
 from .register import method
@@ -532,7 +533,7 @@ def diag_embed(input: Tensor, offset: int = 0) -> Tensor:
     padded = mv.pad(input.node, widths=((0, 0, 0),) * (input.ndim - 1) + (
         (max(offset, 0), -min(offset, 0), 0),))
     wide = mv.reshape(padded, shape=(*input.shape[:-1], 1, n))
-    return Tensor._from_node(ew.where(from_array(mask).node, wide, 0.0 if
+    return Tensor._from_node(logic.where(from_array(mask).node, wide, 0.0 if
                                       input.dtype.is_floating_point else 0))
 
 
@@ -749,8 +750,8 @@ def _triangle(keep, name: str, formula: str):
         zero = 0.0 if input.dtype.is_floating_point else 0
         node = input.node
         if node.dtype.name == "bool":
-            return Tensor._from_node(ew.logical_and(node, from_array(mask).node))
-        return Tensor._from_node(ew.where(from_array(mask).node, node, zero))
+            return Tensor._from_node(logic.logical_and(node, from_array(mask).node))
+        return Tensor._from_node(logic.where(from_array(mask).node, node, zero))
 
     function.__name__ = name
     function.__doc__ = formula
@@ -794,7 +795,7 @@ def constant_pad(input: Tensor, widths: Sequence[tuple[int, int]], value=0.0) ->
     if value == 0:
         return Tensor._from_node(padded)
     inside = mv.pad(ew.cast(ew.fill(x, value=1), dtype=bool_), widths=grow)
-    return Tensor._from_node(ew.where(inside, padded, value))
+    return Tensor._from_node(logic.where(inside, padded, value))
 
 
 

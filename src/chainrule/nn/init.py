@@ -13,7 +13,7 @@ from ..errors import ArgumentError
 from ..grad_mode import no_grad
 from ..methods.create import empty_like
 from ..methods.create import eye as identity
-from ..methods.pointwise import where
+from ..methods.logic import where
 from ..methods.sample import randperm
 from ..random import Generator
 from ..tensor import Tensor, from_array

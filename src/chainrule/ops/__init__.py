@@ -1,8 +1,9 @@
 """All ops, one file per kind.  Importing this package makes the whole table known."""
 
-from . import contraction, elementwise, indexing, library, movement, reduction
+from . import contraction, elementwise, indexing, library, logic, movement, reduction, special
 from .op import ALL_OPS, Op
 
 __all__ = [
-    "ALL_OPS", "Op", "contraction", "elementwise", "indexing", "library", "movement", "reduction",
+    "ALL_OPS", "Op", "contraction", "elementwise", "indexing", "library", "logic", "movement",
+    "reduction", "special",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 from ..dtypes import float64
 from ..graph import Node
 from ..shapes import spec
+from .logic import bitwise_and, bitwise_or, eq, ge, gt, le, lt, where
 from .op import (
     Elementwise,
     Op,
@@ -23,56 +24,6 @@ from .op import (
 )
 
 __all__ = ["cast"]
-
-
-def _quiet(f):
-    """SciPy's special functions return float64 for float16 and know no bfloat16."""
-
-    def evaluate(x):
-        small = x.dtype.itemsize < 4
-        return np.asarray(f(x.astype(np.float32) if small else x)).astype(x.dtype, copy=False)
-
-    return evaluate
-
-
-@_quiet
-def _erf(x):
-    from scipy.special import erf
-
-    return erf(x)
-
-
-@_quiet
-def _erfinv(x):
-    from scipy.special import erfinv
-
-    return erfinv(x)
-
-
-@_quiet
-def _lgamma(x):
-    from scipy.special import gammaln
-
-    return gammaln(x)
-
-
-@_quiet
-def _digamma(x):
-    from scipy.special import digamma
-
-    return digamma(x)
-
-
-def _polygamma(x, n):
-    from scipy.special import polygamma
-
-    return _quiet(lambda v: polygamma(n, v))(x)
-
-
-def _sigmoid(x):
-    # exp(-|x|) never overflows; both branches share it.
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(x.dtype, copy=False)
 
 
 # --------------------------------------------------------------------------- arithmetic
@@ -171,7 +122,6 @@ floor_divide = elementwise(
     eval=np.floor_divide,
     emit=lambda b, x, y: b.math("floor_divide", x, y),
     vjp=nondifferentiable,
-    differentiable=False,
     sample=between(0.5, 2, (2, 3), (3,)),
 )
 remainder = elementwise(  # of the sign of y: x - y floor(x/y)
@@ -213,16 +163,7 @@ minimum = elementwise(
     vjp=lambda ct, out, x, y: _share(ct, x, y, out),
     sample=apart((2, 3), (3,)),
 )
-where = elementwise(
-    "where",
-    result="select",
-    eval=np.where,
-    emit=lambda b, c, x, y: b.select(c, x, y),
-    vjp=lambda ct, out, c, x, y: (None, where(c, ct, 0.0), where(c, 0.0, ct)),
-    sample=lambda rng: (
-        (rng.random((2, 3)) < 0.5, rng.standard_normal((2, 3)), rng.standard_normal(3)), {}
-    ),
-)
+
 
 # --------------------------------------------------------------------------- exp and log
 exp = elementwise(
@@ -289,6 +230,12 @@ rsqrt = elementwise(
     vjp=lambda ct, out, x: (ct * (-0.5 * out * out * out),),
     sample=between(0.5, 3),
 )
+
+
+def _sigmoid(x):
+    # exp(-|x|) never overflows; both branches share it.
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(x.dtype, copy=False)
 sigmoid = elementwise(
     "sigmoid",
     result="floating",
@@ -313,46 +260,7 @@ relu = elementwise(
     vjp=lambda ct, out, x: (where(out > 0.0, ct, 0.0),),
     sample=apart((2, 3)),
 )
-erf = elementwise(
-    "erf",
-    result="floating",
-    eval=_erf,
-    emit=lambda b, x: b.math("erf", x),
-    vjp=lambda ct, out, x: (ct * (exp(-(x * x)) * float(2 / np.sqrt(np.pi))),),
-    sample=between(-2, 2),
-)
-erfinv = elementwise(
-    "erfinv",
-    result="floating",
-    eval=_erfinv,
-    emit=lambda b, x: b.math("erfinv", x),
-    vjp=lambda ct, out, x: (ct * (exp(out * out) * float(np.sqrt(np.pi) / 2)),),
-    sample=between(-0.8, 0.8),
-)
-lgamma = elementwise(
-    "lgamma",
-    result="floating",
-    eval=_lgamma,
-    emit=lambda b, x: b.math("lgamma", x),
-    vjp=lambda ct, out, x: (ct * digamma(x),),
-    sample=between(0.5, 3),
-)
-digamma = elementwise(
-    "digamma",
-    result="floating",
-    eval=_digamma,
-    emit=lambda b, x: b.math("digamma", x),
-    vjp=lambda ct, out, x: (ct * polygamma(x, n=1),),
-    sample=between(1, 3),
-)
-polygamma = elementwise(  # the n-th derivative of digamma
-    "polygamma",
-    result="floating",
-    eval=_polygamma,
-    emit=lambda b, x, n: b.math("polygamma", x, n),
-    vjp=lambda ct, out, x, n: (ct * polygamma(x, n=n + 1),),
-    sample=between(1, 3, n=1),
-)
+
 
 # --------------------------------------------------------------------------- trigonometry
 sin = elementwise(
@@ -363,7 +271,7 @@ sin = elementwise(
     vjp=lambda ct, out, x: (ct * cos(x),),
     sample=between(-3, 3),
 )
-cos = elementwise(
+cos: Elementwise = elementwise(
     "cos",
     result="floating",
     eval=np.cos,
@@ -419,7 +327,7 @@ sinh = elementwise(
     vjp=lambda ct, out, x: (ct * cosh(x),),
     sample=between(-2, 2),
 )
-cosh = elementwise(
+cosh: Elementwise = elementwise(
     "cosh",
     result="floating",
     eval=np.cosh,
@@ -476,7 +384,10 @@ sign = elementwise(
     vjp=lambda ct, out, x: (fill(ct, value=0.0),),
     sample=apart((2, 3)),
 )
-constant = register(  # of no input; only for numbers of ours, the user's are scalar leaves
+
+
+# --------------------------------------------------------------------------- gates
+constant: Op = register(  # of no input; only for numbers of ours, the user's are scalar leaves
     Op(
         "constant",
         "elementwise",
@@ -486,7 +397,6 @@ constant = register(  # of no input; only for numbers of ours, the user's are sc
         emit=lambda b, value, like: b.const(value),
         batch=lambda flags, value, like: constant(value=value, like=like),
         sample=lambda rng: ((), {"value": 1.0, "like": spec((2, 3), float64)}),
-        differentiable=False,
     )
 )
 
@@ -508,7 +418,6 @@ detach = elementwise(  # lets the value through and stops the gradient
     eval=lambda x: x,
     emit=lambda b, x: x,
     vjp=nondifferentiable,
-    differentiable=False,
     sample=normal((2, 3)),
 )
 reattach = elementwise(  # the value of y with the history of x: a write that autograd must not see
@@ -527,85 +436,6 @@ overwrite = elementwise(  # y in the place of x: x still has a gradient, and it 
 )
 
 
-# --------------------------------------------------------------------------- tests and bits
-def _compare(name: str, function, draw=normal) -> Elementwise:
-    return elementwise(
-        name,
-        result="test",
-        eval=function,
-        emit=lambda b, x, y: b.compare(name, x, y),
-        vjp=nondifferentiable,
-        differentiable=False,
-        sample=draw((2, 3), (3,)),
-    )
-
-
-eq = _compare("eq", np.equal)
-ne = _compare("ne", np.not_equal)
-lt = _compare("lt", np.less)
-le = _compare("le", np.less_equal)
-gt = _compare("gt", np.greater)
-ge = _compare("ge", np.greater_equal)
-
-
-def _predicate(name: str, function) -> Elementwise:
-    return elementwise(
-        name,
-        result="test",
-        eval=function,
-        emit=lambda b, x: b.math(name, x),
-        vjp=nondifferentiable,
-        differentiable=False,
-        sample=normal((2, 3)),
-    )
-
-
-isnan = _predicate("isnan", np.isnan)
-isinf = _predicate("isinf", np.isinf)
-isfinite = _predicate("isfinite", np.isfinite)
-
-
-def _bits(name: str, function, result: str, arity: int) -> Elementwise:
-    def sample(rng):
-        return tuple(rng.random((2, 3)) < 0.5 for _ in range(arity)), {}
-
-    return elementwise(
-        name,
-        result=result,
-        eval=function,
-        emit=lambda b, *xs: b.bits(name, *xs),
-        vjp=nondifferentiable,
-        differentiable=False,
-        sample=sample,
-    )
-
-
-logical_and = _bits("logical_and", np.logical_and, "logical", 2)
-logical_or = _bits("logical_or", np.logical_or, "logical", 2)
-logical_xor = _bits("logical_xor", np.logical_xor, "logical", 2)
-logical_not = _bits("logical_not", np.logical_not, "logical", 1)
-bitwise_and = _bits("bitwise_and", np.bitwise_and, "integral", 2)
-bitwise_or = _bits("bitwise_or", np.bitwise_or, "integral", 2)
-bitwise_xor = _bits("bitwise_xor", np.bitwise_xor, "integral", 2)
-bitwise_not = _bits("bitwise_not", np.invert, "integral", 1)
-
-
-def _shift(name: str, function) -> Elementwise:
-    return elementwise(
-        name,
-        result="integral",
-        eval=function,
-        emit=lambda b, x, y: b.bits(name, x, y),
-        vjp=nondifferentiable,
-        differentiable=False,
-        sample=lambda rng: ((rng.integers(1, 9, (2, 3)), rng.integers(0, 3, (3,))), {}),
-    )
-
-
-left_shift = _shift("left_shift", np.left_shift)
-right_shift = _shift("right_shift", np.right_shift)
-
-
 def _give_nodes_operators() -> None:
     """So that a vjp reads like its formula.  graph.py itself knows no op."""
     for name, op in {
@@ -615,7 +445,7 @@ def _give_nodes_operators() -> None:
         setattr(Node, f"__r{name}__", lambda a, b, op=op: op(b, a))
     for name, op in {"lt": lt, "le": le, "gt": gt, "ge": ge}.items():
         setattr(Node, f"__{name}__", lambda a, b, op=op: op(a, b))
-    Node.__neg__ = lambda a: neg(a)  # type: ignore[attr-defined]
+    setattr(Node, "__neg__", lambda a: neg(a))  # noqa: B010 - mypy knows no operator of Node
 
 
 _give_nodes_operators()

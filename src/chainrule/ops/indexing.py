@@ -65,7 +65,7 @@ def _moved(op):
     return batch
 
 
-gather = _op(  # out[i, j] = x[index[i, j], j] for axis 0; all other lengths are equal
+gather: Op = _op(  # out[i, j] = x[index[i, j], j] for axis 0; all other lengths are equal
     "gather",
     lambda x, index, axis: spec(index.shape, x.dtype),
     _gather,
@@ -76,7 +76,7 @@ gather = _op(  # out[i, j] = x[index[i, j], j] for axis 0; all other lengths are
     _moved(lambda: gather),
     lambda rng: ((rng.standard_normal((3, 4)), rng.integers(0, 3, (2, 4))), {"axis": 0}),
 )
-scatter = _op(  # x with x[index[i, j], j] = src[i, j]
+scatter: Op = _op(  # x with x[index[i, j], j] = src[i, j]
     "scatter",
     _like_x,
     _scatter,
@@ -95,7 +95,7 @@ scatter = _op(  # x with x[index[i, j], j] = src[i, j]
         {"axis": 0},
     ),
 )
-scatter_add = _op(  # x with x[index[i, j], j] += src[i, j], repeated places add up
+scatter_add: Op = _op(  # x with x[index[i, j], j] += src[i, j], repeated places add up
     "scatter_add",
     _like_x,
     _scatter_add,
@@ -216,7 +216,7 @@ def _put_vjp(ct, out, x, v, *indices, axis, accumulate):
     return kept, take(ct, *indices, axis=axis), *(None,) * len(indices)
 
 
-put = _op(  # x with v written to (or added at) those places
+put: Op = _op(  # x with v written to (or added at) those places
     "put",
     _like_x,
     _put,

@@ -21,7 +21,7 @@ def _argsort(x, axis, descending):
     return np.flip(x.shape[axis] - 1 - back, axis)
 
 
-argsort = register(
+argsort: Op = register(
     Op(
         "argsort",
         "library",
@@ -31,7 +31,6 @@ argsort = register(
         None,
         lambda flags, x, axis, descending: argsort(x, axis=axis + 1, descending=descending),
         apart((2, 5), axis=1, descending=False),
-        differentiable=False,
     )
 )
 
@@ -59,7 +58,7 @@ def _inv_spec(x: Node):
     return x.spec
 
 
-inv = register(
+inv: Op = register(
     Op(
         "inv",
         "library",

@@ -23,7 +23,7 @@ def inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argsort(axes))
 
 
-permute = movement(
+permute: Op = movement(
     "permute",
     shape=lambda x, axes: tuple([x.shape[a] for a in axes]),
     eval=lambda x, axes: x.transpose(axes),
@@ -31,7 +31,7 @@ permute = movement(
     batch=lambda flags, x, axes: permute(x, axes=(0, *[a + 1 for a in axes])),
     sample=normal((2, 3, 4), axes=(2, 0, 1)),
 )
-flip = movement(
+flip: Op = movement(
     "flip",
     shape=lambda x, axes: x.shape,
     eval=lambda x, axes: np.flip(x, axes),
@@ -57,7 +57,7 @@ def _slice_vjp(ct, out, x, *, bounds):
     return (pad(ct, widths=tuple(widths)),)
 
 
-slice_ = movement(
+slice_: Op = movement(
     "slice",
     shape=lambda x, bounds: sliced_shape(bounds),
     eval=lambda x, bounds: x[_slices(bounds)],
@@ -87,7 +87,7 @@ def _pad(x, widths):
     return out
 
 
-pad = movement(  # zeros: `lo` before, `hi` behind and `inner` between the elements of each axis
+pad: Op = movement(  # zeros: `lo` before, `hi` behind and `inner` between the elements of each axis
     "pad",
     shape=_padded_shape,
     eval=_pad,
@@ -122,7 +122,7 @@ def stack_batch(flags, inputs: tuple[Node, ...]) -> list[Node]:
     ]
 
 
-cat = movement(
+cat: Op = movement(
     "cat",
     shape=_cat_shape,
     eval=lambda *xs, axis: np.concatenate(xs, axis),
@@ -142,7 +142,7 @@ def _setslice_vjp(ct, out, x, v, *, bounds):
     return setslice(ct, fill(v, value=0.0), bounds=bounds), slice_(ct, bounds=bounds)
 
 
-setslice = movement(  # x with the part within `bounds` replaced by v: an assignment
+setslice: Op = movement(  # x with the part within `bounds` replaced by v: an assignment
     "setslice",
     shape=lambda x, v, bounds: x.shape,
     eval=_setslice,
@@ -189,7 +189,7 @@ def _fold(x, shape, stride, dilation):
     return out
 
 
-window = movement(  # (..., *S) -> (..., *O, *K): the K taps of each of the O windows
+window: Op = movement(  # (..., *S) -> (..., *O, *K): the K taps of each of the O windows
     "window",
     shape=_window_shape,
     eval=_window,
@@ -199,7 +199,7 @@ window = movement(  # (..., *S) -> (..., *O, *K): the K taps of each of the O wi
     batch=lambda flags, x, **attrs: window(x, **attrs),
     sample=normal((2, 7, 6), size=(3, 2), stride=(2, 1), dilation=(1, 2)),
 )
-fold = register(  # (..., *O, *K) -> (..., *S): the adjoint of window, overlaps are summed
+fold: Op = register(  # (..., *O, *K) -> (..., *S): the adjoint of window, overlaps are summed
     Op(
         "fold",
         "reduction",

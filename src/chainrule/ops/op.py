@@ -33,9 +33,12 @@ class Op:
     emit: Callable | None  # (builder, *scalars, **attrs) -> scalar; None: the kind lowers it
     batch: Callable | None  # (axis-0 flags, *nodes, **attrs) -> node with a leading batch axis
     sample: Callable | None  # rng -> (arrays, attrs) where the op is smooth: feeds every test
-    differentiable: bool = True
+    differentiable: bool = field(init=False)  # whether there is a vjp
     saves: Callable | None = None  # node -> the nodes its vjp refers to; None: found from the vjp
     plans: dict = field(default_factory=dict)  # elementwise: input specs -> (spec, casts)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "differentiable", self.vjp is not nondifferentiable)
 
     def __call__(self, *inputs: Node, **attrs: Any) -> Node:
         return record(self, inputs, attrs, self.infer(*inputs, **attrs), self.differentiable)
@@ -275,9 +278,7 @@ def apart(*shapes, **attrs):
 
 
 # --------------------------------------------------------------------------- kinds
-def elementwise(
-    name, *, eval, vjp, emit, sample, result="same", differentiable=True
-) -> Elementwise:
+def elementwise(name, *, eval, vjp, emit, sample, result="same") -> Elementwise:
     """The kind whose ops map elements to an element.  `result` names the dtype rule."""
 
     def infer(*inputs: Node, **attrs) -> Spec:
@@ -296,9 +297,8 @@ def elementwise(
         return op(*[align(x, rank) if f else x for x, f in zip(inputs, flags)], **attrs)
 
     _dtype_rules[infer] = RULES[result]
-    op = Elementwise(
-        name, "elementwise", infer, eval, unbroadcast, emit, batch, sample, differentiable
-    )
+    rule = vjp if vjp is nondifferentiable else unbroadcast
+    op = Elementwise(name, "elementwise", infer, eval, rule, emit, batch, sample)
     register(op)
     return op
 
@@ -311,20 +311,16 @@ def align(x: Node, rank: int) -> Node:
     return reshape(x, shape=(x.shape[0],) + (1,) * missing + x.shape[1:])
 
 
-def movement(name, *, shape, eval, vjp, batch, sample, differentiable=True) -> Op:
+def movement(name, *, shape, eval, vjp, batch, sample) -> Op:
     """The kind whose ops only say where each element comes from."""
 
     def infer(x: Node, *others: Node, **attrs) -> Spec:
         return spec(shape(x, *others, **attrs), x.spec.dtype)
 
-    return register(
-        Op(name, "movement", infer, eval, vjp, None, batch, sample, differentiable)
-    )
+    return register(Op(name, "movement", infer, eval, vjp, None, batch, sample))
 
 
-def reduction(
-    name, *, eval, vjp, sample, result=lambda d: d, keeps=False, differentiable=True
-) -> Op:
+def reduction(name, *, eval, vjp, sample, result=lambda d: d, keeps=False) -> Op:
     """The kind whose ops combine the elements along `axis` (an int or a tuple).
 
     The axes vanish; `keeps` is for scans, which leave the shape alone.
@@ -341,7 +337,7 @@ def reduction(
         moved = axis + 1 if isinstance(axis, int) else tuple(a + 1 for a in axis)
         return op(x, axis=moved, **attrs)
 
-    op = Op(name, "reduction", infer, eval, vjp, None, batch, sample, differentiable)
+    op = Op(name, "reduction", infer, eval, vjp, None, batch, sample)
     return register(op)
 
 

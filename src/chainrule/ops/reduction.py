@@ -6,7 +6,8 @@ import numpy as np
 
 from .. import dtypes
 from ..graph import Node
-from .elementwise import cast, eq, fill, where
+from .elementwise import cast, fill
+from .logic import eq, where
 from .movement import cat, flip, slice_
 from .op import apart, expand_to, keep_axes, nondifferentiable, normal, reduction, sum_
 
@@ -40,7 +41,6 @@ def _position(name, function):
         eval=lambda x, axis: function(x, axis=axis),
         vjp=nondifferentiable,
         result=lambda d: dtypes.int64,
-        differentiable=False,
         sample=apart((2, 3), axis=1),
     )
 
@@ -55,7 +55,6 @@ def _logical(name, function):
         eval=lambda x, axis: function(x, axis=axis),
         vjp=nondifferentiable,
         result=lambda d: dtypes.bool_,
-        differentiable=False,
         sample=normal((2, 3), axis=(1,)),
     )
 

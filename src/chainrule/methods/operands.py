@@ -1,0 +1,66 @@
+"""What elementwise functions take, and how an elementwise op becomes one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Number
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentTypeError
+from ..graph import Node
+from ..ops.op import Elementwise
+from ..tensor import Tensor
+from .create import as_tensor
+from .register import method
+
+NUMBERS = (int, float, np.number, np.bool_)
+
+
+def operand(x: Any, name: str) -> Any:
+    """What an op takes: a node, or a Python number."""
+    if isinstance(x, Tensor):
+        return x.node
+    if isinstance(x, NUMBERS) or isinstance(x, Number):
+        return x
+    if isinstance(x, np.ndarray):
+        return as_tensor(x).node
+    raise ArgumentTypeError(f"{name} requires tensors or numbers, got {type(x).__name__}")
+
+
+def operands(a: Any, b: Any, name: str) -> tuple[Any, Any]:
+    """Two operands of which at least one is a node."""
+    a, b = operand(a, name), operand(b, name)
+    if not isinstance(a, Node) and not isinstance(b, Node):
+        raise ArgumentTypeError(f"{name} requires at least one Tensor, got two numbers")
+    return a, b
+
+
+def unary(op: Elementwise, name: str, formula: str, *aliases: str) -> Callable:
+    """f(input), its methods and its in-place methods."""
+
+    def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+        if not isinstance(input, Tensor):
+            kind = input.__class__.__name__
+            raise ArgumentTypeError(f"{name} requires a Tensor, got {kind}")
+        result = Tensor._from_node(op.unary(input.node))
+        return result if out is None else out._inplace(result)
+
+    return _installed(function, name, f"{formula}, elementwise.", aliases)
+
+
+def binary(op: Elementwise, name: str, formula: str, *aliases: str) -> Callable:
+    """f(input, other), its methods and its in-place methods."""
+
+    def function(input, other, *, out: Tensor | None = None) -> Tensor:
+        result = Tensor._from_node(op(*operands(input, other, name)))
+        return result if out is None else out._inplace(result)
+
+    return _installed(function, name, f"{formula}, elementwise with broadcasting.", aliases)
+
+
+def _installed(function: Callable, name: str, formula: str, aliases: tuple[str, ...]) -> Callable:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = formula
+    return method(*aliases, inplace=True)(function)
