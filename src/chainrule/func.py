@@ -17,7 +17,7 @@ from .errors import ArgumentError, GradError, ShapeError
 from .grad_mode import enable_grad
 from .graph import Node, leaf, record
 from .methods.create import zeros_like
-from .methods.shape import stack
+from .methods.joining import stack
 from .ops import elementwise as ew
 from .ops.movement import permute
 from .ops.op import Op, nondifferentiable

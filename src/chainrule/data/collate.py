@@ -11,7 +11,7 @@ import numpy as np
 from .. import dtypes
 from ..errors import ArgumentTypeError, ShapeError
 from ..methods.create import as_tensor, tensor
-from ..methods.shape import stack
+from ..methods.joining import stack
 from ..tensor import Tensor, run_tensors
 
 

@@ -7,8 +7,8 @@ import math
 from ..dtypes import bool_
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..methods.create import ones, zeros
+from ..methods.joining import cat
 from ..methods.logic import where
-from ..methods.shape import cat
 from ..scope import composite
 from ..tensor import Tensor
 from .dropout import dropout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import DTypeError, ShapeError
 from ..graph import Node
-from ..methods.linalg import einsum
+from ..methods.summation import einsum
 from ..ops import elementwise as ew
 from ..ops.contraction import contract
 from ..scope import composite

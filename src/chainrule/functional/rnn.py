@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ..methods.shape import cat, stack
+from ..methods.joining import cat, stack
 from ..scope import composite
 from ..tensor import Tensor
 from .dropout import dropout as drop

@@ -16,7 +16,7 @@ from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..graph import leaf
 from ..ops import elementwise as ew
 from ..tensor import Tensor, from_array
-from .register import method
+from .register import method, spread
 
 __all__ = [
     "BoolTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor",
@@ -202,8 +202,7 @@ BoolTensor = _typed("BoolTensor", dtypes.bool_)
 # --------------------------------------------------------------------------- filled
 def shape_of(name: str, size: tuple) -> tuple[int, ...]:
     """The shape given as f(2, 3), f((2, 3)) or f(torch.Size([2, 3]))."""
-    if len(size) == 1 and isinstance(size[0], (tuple, list)):
-        size = tuple(size[0])
+    size = spread(size)
     try:
         shape = tuple([s if type(s) is int else s.__index__() for s in size])
     except AttributeError:
@@ -475,7 +474,7 @@ def __dlpack_device__(self) -> tuple[int, int]:  # noqa: N807
     return (1, 0)
 
 
-for _flag in ("is_cuda", "is_sparse", "is_quantized", "is_meta", "is_mps", "is_nested"):
+for _flag in ("is_cuda", "is_sparse", "is_quantized", "is_meta", "is_mps", "is_xpu", "is_nested"):
     setattr(Tensor, _flag, False)
 for _flag, _fact in {"layout": "torch.strided", "names": None, "is_cpu": True}.items():
     setattr(Tensor, _flag, _fact)

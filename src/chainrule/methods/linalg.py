@@ -1,40 +1,38 @@
-"""Products of matrices and tensors, all through the one contraction; a few matrix functions."""
+"""Products of matrices and vectors, and a few matrix functions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
 
-from ..dtypes import dtype as DType
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..graph import Node
 from ..ops import library
 from ..ops.contraction import contract
-from ..ops.movement import permute as _permute
-from ..ops.movement import reshape as _reshape
-from ..ops.op import expand_to, sum_
+from ..ops.op import expand_to
 from ..scope import composite
 from ..shapes import broadcast
 from ..tensor import Tensor, apply
+from .diagonals import diagonal
+from .joining import stack
 from .reduce import norm
-from .register import method
-from .shape import diagonal, stack
+from .register import into, method
+from .summation import tensordot
 
 __all__ = [
-    "addbmm", "addmm", "addmv", "baddbmm", "bmm", "chain_matmul", "cross", "dot", "einsum", "ger",
-    "inner", "inverse", "kron", "linalg", "matmul", "mm", "mv", "outer", "tensordot", "trace",
-    "vdot", "cdist", "matrix_power",
+    "addbmm", "addmm", "addmv", "baddbmm", "bmm", "cdist", "chain_matmul", "cross", "dot", "ger",
+    "inner", "inverse", "kron", "linalg", "matmul", "matrix_power", "mm", "mv", "outer", "trace",
+    "vdot",
 ]
 
 
-def _same_dtype(name: str, a: Tensor, b: Tensor) -> DType:
+def _same_dtype(name: str, a: Tensor, b: Tensor) -> None:
     if a.dtype is not b.dtype:
         raise DTypeError(
             f"{name} requires equal dtypes, got {a.dtype} and {b.dtype} (expected m1 and m2 to "
             "have the same dtype)",
             hint="convert one of them, e.g. x.float()",
         )
-    return a.dtype
 
 
 @method()
@@ -56,7 +54,7 @@ def matmul(input: Tensor, other: Tensor, *, out=None) -> Tensor:
     if a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
         raise ShapeError(_mismatch(a, b), hint=_transpose_hint(a, b))
     result = Tensor._from_node(_matmul(a, b))
-    return result if out is None else out._inplace(result)
+    return into(out, result)
 
 
 def _mismatch(a: Node, b: Node) -> str:
@@ -219,146 +217,6 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
     return chain_matmul(*[input] * n)
 
 
-@composite("ViewBackward0")
-def tensordot(a: Tensor, b: Tensor, dims=2, out=None) -> Tensor:
-    """Sums of products over pairs of axes, or over the last of `a` and the first of `b`."""
-    if isinstance(dims, int):
-        left, right = list(range(a.ndim - dims, a.ndim)), list(range(dims))
-    else:
-        left, right = ([d] if isinstance(d, int) else list(d) for d in dims)
-    left, right = [d % a.ndim for d in left], [d % b.ndim for d in right]
-    shared = {d: k for k, d in enumerate(right)}
-    n = len(left)
-    al = tuple(left.index(d) if d in left else n + d for d in range(a.ndim))
-    bl = tuple(shared[d] if d in shared else n + a.ndim + d for d in range(b.ndim))
-    ol = tuple(i for i in al + bl if i >= n)
-    return Tensor._from_node(_contracted([(a.node, al), (b.node, bl)], ol))
-
-
-# --------------------------------------------------------------------------- einsum
-@composite("ViewBackward0")
-def einsum(equation: str, *operands) -> Tensor:
-    """Einstein's summation: `einsum("bij,bjk->bik", a, b)`.
-
-    >>> import chainrule as torch
-    >>> torch.einsum("ij->j", torch.ones(2, 3))
-    tensor([2., 2., 2.])
-    """
-    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
-        operands = tuple(operands[0])
-    terms, result = _parsed(equation, operands)
-    parts = [_distinct(x.node, labels) for x, labels in zip(operands, terms)]
-    return Tensor._from_node(_contracted(parts, result))
-
-
-Labels = tuple[int, ...]
-
-
-def _parsed(equation: str, operands: Sequence[Tensor]) -> tuple[list[Labels], Labels]:
-    """The labels of each operand and of the result; axes under an ellipsis are negative."""
-    text = equation.replace(" ", "")
-    left, arrow, right = text.partition("->")
-    terms = left.split(",")
-    if len(terms) != len(operands):
-        raise ShapeError(
-            f"einsum requires one term per operand, got {len(terms)} terms in {equation!r} for "
-            f"{len(operands)} operands"
-        )
-    labels = [_labels(t, x.ndim, equation) for t, x in zip(terms, operands)]
-    dots = sorted({i for term in labels for i in term if i < 0})
-    if arrow:
-        written = right.replace("...", "")
-        inner = tuple(ord(c) for c in written)
-        at = right.find("...")
-        result = inner if at < 0 else (*inner[:at], *dots, *inner[at:])
-    else:
-        flat = [i for term in labels for i in term]
-        result = (*dots, *sorted(i for i in set(flat) if i >= 0 and flat.count(i) == 1))
-    known = {i for term in labels for i in term}
-    for i in result:
-        if i not in known:
-            raise ShapeError(f"einsum requires output labels that occur in an operand, got "
-                             f"{equation!r}")
-    return labels, tuple(result)
-
-
-def _labels(term: str, rank: int, equation: str) -> Labels:
-    before, dots, after = term.partition("...")
-    free = rank - len(before) - len(after)
-    if free < 0 or (free and not dots):
-        raise ShapeError(
-            f"einsum requires one label per axis, got {term!r} for {rank} axes in {equation!r}"
-        )
-    return (*map(ord, before), *range(-free, 0), *map(ord, after))
-
-
-def _distinct(x: Node, labels: Labels) -> tuple[Node, Labels]:
-    """Repeated labels within one operand mean its diagonal."""
-    for label in labels:
-        if labels.count(label) > 1:
-            a = labels.index(label)
-            b = labels.index(label, a + 1)
-            x = diagonal(Tensor._from_node(x), 0, a, b).node
-            rest = tuple(n for i, n in enumerate(labels) if i not in (a, b))
-            return _distinct(x, (*rest, label))
-    return x, labels
-
-
-def _contracted(parts: list[tuple[Node, Labels]], result: Labels) -> Node:
-    """Contract from the left, summing each label as soon as nothing later needs it."""
-    sizes: dict[int, int] = {}
-    for x, labels in parts:
-        for label, n in zip(labels, x.shape):
-            if sizes.setdefault(label, n) != n:
-                if sizes[label] != 1 and n != 1:
-                    raise ShapeError(
-                        f"einsum requires equal lengths for label {_letter(label)}, got "
-                        f"{sizes[label]} and {n}"
-                    )
-                sizes[label] = max(sizes[label], n)
-    x, labels = parts[0]
-    for i, (y, y_labels) in enumerate(parts[1:], 1):
-        later = set(result).union(*(p[1] for p in parts[i + 1 :]))
-        x, labels = _pair(x, labels, y, y_labels, later, sizes)
-    x, labels = _summed(x, labels, set(result))
-    x = _permute(x, axes=tuple(labels.index(i) for i in result)) if labels != result else x
-    return x
-
-
-def _letter(label: int) -> str:
-    return repr(chr(label)) if label > 31 else "..."
-
-
-def _summed(x: Node, labels: Labels, keep: set[int]) -> tuple[Node, Labels]:
-    axes = tuple(i for i, label in enumerate(labels) if label not in keep)
-    if not axes:
-        return x, labels
-    return sum_(x, axis=axes), tuple(label for label in labels if label in keep)
-
-
-def _pair(x, xl, y, yl, later, sizes) -> tuple[Node, Labels]:
-    x, xl = _summed(*_squeezed(x, xl, yl, sizes), later | set(yl))
-    y, yl = _summed(*_squeezed(y, yl, xl, sizes), later | set(xl))
-    # A length-1 axis that was squeezed away may leave labels of the other side alone: sum them.
-    x, xl = _summed(x, xl, later | set(yl))
-    ol = tuple(i for i in xl if i in later) + tuple(i for i in yl if i in later and i not in xl)
-    if x.dtype is not y.dtype:
-        raise DTypeError(f"einsum requires equal dtypes, got {x.dtype} and {y.dtype}")
-    return contract(x, y, labels=(xl, yl, ol)), ol
-
-
-def _squeezed(x: Node, labels: Labels, other: Labels, sizes) -> tuple[Node, Labels]:
-    """Without the axes of length 1 that broadcast against a longer axis of the other operand."""
-    gone = [
-        i for i, label in enumerate(labels)
-        if x.shape[i] == 1 and sizes[label] != 1 and label in other
-    ]
-    if not gone:
-        return x, labels
-    shape = tuple(n for i, n in enumerate(x.shape) if i not in gone)
-    return _reshape(x, shape=shape), tuple(n for i, n in enumerate(labels) if i not in gone)
-
-
 # --------------------------------------------------------------------------- others
 @method()
 @composite("TraceBackward0")
@@ -406,21 +264,44 @@ def inverse(input: Tensor) -> Tensor:
     return apply(library.inv, input)
 
 
+# --------------------------------------------------------------------------- torch.linalg
 def _solve(A: Tensor, B: Tensor) -> Tensor:
     """X with A X = B."""
     return matmul(inverse(A), B)
 
 
 def _vector_norm(x: Tensor, ord=2, dim=None, keepdim=False, *, dtype=None) -> Tensor:
+    """(sum |x|^ord)^(1/ord)."""
     return norm(x, ord, dim, keepdim, dtype)
 
 
-def _linalg_norm(A: Tensor, ord=None, dim=None, keepdim=False, *, dtype=None) -> Tensor:
-    return norm(A, 2 if ord is None else ord, dim, keepdim, dtype)
+def _matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None) -> Tensor:
+    """The square root of the sum of the squares of each matrix (ord "fro", the only one)."""
+    if ord != "fro":
+        raise ArgumentError(f"matrix_norm requires ord 'fro', got {ord!r}")
+    return norm(A, 2, dim, keepdim, dtype)
+
+
+def _norm(A: Tensor, ord=None, dim=None, keepdim=False, *, dtype=None) -> Tensor:
+    """`vector_norm` along one axis or of all elements; with `ord`, `matrix_norm` of a matrix."""
+    matrix = A.ndim == 2 if dim is None else isinstance(dim, (tuple, list)) and len(dim) == 2
+    if ord is None or not matrix:
+        return norm(A, 2 if ord is None else ord, dim, keepdim, dtype)
+    return _matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
+
+
+def _multi_dot(tensors: Sequence[Tensor]) -> Tensor:
+    """a b c ..., from the left."""
+    return chain_matmul(*tensors)
+
+
+def _vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
+    """sum x y along one axis."""
+    return (x * y).sum(dim)
 
 
 linalg = SimpleNamespace(
-    norm=_linalg_norm, vector_norm=_vector_norm, matrix_norm=lambda A, ord="fro": norm(A, ord,
-    (-2, -1)), inv=inverse, solve=_solve, matmul=matmul, cross=cross, diagonal=diagonal,
-    multi_dot=lambda ms: chain_matmul(*ms), outer=outer, vecdot=lambda x, y, dim=-1: (x * y).sum(dim),
+    norm=_norm, vector_norm=_vector_norm, matrix_norm=_matrix_norm, inv=inverse, solve=_solve,
+    matmul=matmul, cross=cross, diagonal=diagonal, multi_dot=_multi_dot, outer=outer,
+    vecdot=_vecdot,
 )

@@ -14,7 +14,7 @@ from ..ops.op import cast
 from ..scope import composite
 from ..tensor import Tensor, from_array
 from .operands import binary, operand, unary
-from .register import method
+from .register import into, method
 
 __all__ = [
     "allclose", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
@@ -100,7 +100,7 @@ def where(condition, input=None, other=None, *, out=None):
     if input is None:
         return condition.nonzero(as_tuple=True)
     result = Tensor._from_node(ops.where(condition.node, *_pair(input, other)))
-    return result if out is None else out._inplace(result)
+    return into(out, result)
 
 
 def _pair(a, b):

@@ -16,7 +16,7 @@ from ..tensor import Tensor, apply
 from .create import as_tensor
 from .logic import against, eq, isfinite, isnan, le, logical_and, logical_or, where
 from .operands import NUMBERS, binary, operand, operands, unary
-from .register import method, written_back
+from .register import into, method, written_back
 
 __all__ = [
     "abs", "absolute", "acos", "acosh", "add", "addcdiv", "addcmul", "arccos", "arcsin", "arctan",
@@ -115,7 +115,7 @@ def _scaled(op: Elementwise, input, other, alpha, out) -> Tensor:
     if alpha != 1:
         other = other * alpha
     result = Tensor._from_node(op(*operands(input, other, op.name)))
-    return result if out is None else out._inplace(result)
+    return into(out, result)
 
 
 @method(inplace=True)
@@ -142,7 +142,7 @@ def div(input, other, *, rounding_mode: str | None = None, out=None) -> Tensor:
             f"div requires rounding_mode None, 'trunc' or 'floor', got {rounding_mode!r}"
         )
     found = Tensor._from_node(result)
-    return found if out is None else out._inplace(found)
+    return into(out, found)
 
 
 divide = true_divide = div
@@ -163,7 +163,7 @@ def pow(input, exponent, *, out=None) -> Tensor:
         result = Tensor._from_node(ew.power(node, exponent=number))
     else:
         result = Tensor._from_node(ew.pow_(*operands(input, exponent, "pow")))
-    return result if out is None else out._inplace(result)
+    return into(out, result)
 
 
 def _integral_exponent(number, node: Node):
@@ -203,7 +203,7 @@ def clamp(input: Tensor, min=None, max=None, *, out=None) -> Tensor:
         high = against(operand(max, "clamp"), node)
         node = lg.where(lg.gt(node, high), high, node)
     result = Tensor._from_node(node)
-    return result if out is None else out._inplace(result)
+    return into(out, result)
 
 
 clip = clamp

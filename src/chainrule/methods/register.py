@@ -31,3 +31,13 @@ def written_back(function: Callable, name: str) -> Callable:
 
     inplace.__name__ = name
     return inplace
+
+
+def spread(args: tuple) -> tuple:
+    """The arguments of f(2, 3), also when they were given as f((2, 3))."""
+    return tuple(args[0]) if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
+
+
+def into(out: Tensor | None, result: Tensor) -> Tensor:
+    """What a function with PyTorch's `out=` returns: `out` with the result written to it."""
+    return result if out is None else out._inplace(result)

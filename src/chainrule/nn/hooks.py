@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..errors import GradError, StateError
 from ..history import RemovableHandle
-from ..methods.shape import cat
+from ..methods.joining import cat
 from ..scope import context
 from ..tensor import Tensor
 

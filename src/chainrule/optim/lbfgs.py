@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..errors import ArgumentError
 from ..grad_mode import enable_grad, no_grad
 from ..methods.create import zeros_like
-from ..methods.shape import cat
+from ..methods.joining import cat
 from ..scope import composite
 from ..tensor import Tensor
 from .optimizer import Optimizer, ParamsT, State, check_nonnegative

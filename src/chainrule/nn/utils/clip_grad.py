@@ -9,7 +9,7 @@ from types import GeneratorType
 from ...errors import GradError
 from ...grad_mode import no_grad
 from ...methods.create import tensor as new_tensor
-from ...methods.shape import stack
+from ...methods.joining import stack
 from ...scope import composite
 from ...tensor import Tensor
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...errors import ArgumentTypeError, ShapeError
-from ...methods.shape import cat
+from ...methods.joining import cat
 from ...scope import composite
 from ...tensor import Tensor
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ...errors import ArgumentError, ArgumentTypeError, ShapeError
 from ...methods.create import tensor
-from ...methods.shape import cat, stack
+from ...methods.joining import cat, stack
 from ...scope import composite
 from ...tensor import Tensor
 
