@@ -6,22 +6,22 @@ A transform runs the function on handles of its own, so it nests, and leaves `.g
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import autodiff
-from .autodiff import backpropagate
-from .errors import ArgumentError, GradError, ShapeError
-from .grad_mode import enable_grad
-from .graph import Node, leaf, record
+from .autodiff import backpropagate, is_leaf, seed
+from .errors import ArgumentError, ArgumentTypeError, GradError, ShapeError, StateError
+from .grad_mode import enable_grad, is_grad_enabled
+from .graph import Node, leaf, record, toposort
 from .methods.create import zeros_like
 from .methods.joining import stack
 from .ops import elementwise as ew
 from .ops.movement import permute
 from .ops.op import Op, nondifferentiable
-from .rewrite import batch
+from .random import stream
+from .rewrite import batch, with_axis
 from .shapes import spec
 from .tensor import Tensor, from_array
 
@@ -30,68 +30,107 @@ __all__ = [
     "vmap", "stack_module_state",
 ]
 
+Positions = int | tuple[int, ...]
+
 
 # --------------------------------------------------------------------------- nested containers
 def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
-    """The leaves of nested lists, tuples and dicts, and what puts them together again."""
+    """The leaves of nested lists, tuples and dicts, and what puts them together again.
+
+    >>> leaves, build = flatten({"a": 1, "b": (2, [3])})
+    >>> leaves, build([x * x for x in leaves])
+    ([1, 2, 3], {'a': 1, 'b': (4, [9])})
+    """
     if isinstance(tree, dict):
         keys = list(tree)
-        parts = [flatten(tree[k]) for k in keys]
-        return _joined(parts, lambda values: type(tree)(zip(keys, values)))
+        return _joined(tree.values(), lambda values: type(tree)(zip(keys, values)))
     if isinstance(tree, (list, tuple)):
         kind = type(tree)
         named = hasattr(tree, "_fields")
-        return _joined(
-            [flatten(x) for x in tree], lambda values: kind(*values) if named else kind(values)
-        )
+        return _joined(tree, lambda values: kind(*values) if named else kind(values))
     return [tree], lambda values: values[0]
 
 
-def _joined(parts, build):
+def _joined(trees: Iterable[Any], build: Callable):
+    parts = [flatten(x) for x in trees]
     leaves = [x for found, _ in parts for x in found]
 
     def unflatten(values: Sequence[Any]) -> Any:
-        values, results = list(values), []
+        results, start = [], 0
         for found, make in parts:
-            results.append(make(values[: len(found)]))
-            values = values[len(found) :]
+            results.append(make(values[start : start + len(found)]))
+            start += len(found)
         return build(results)
 
     return leaves, unflatten
 
 
-def _fresh(x: Any) -> Any:
+def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
+    """The tree with function(x) in the place of every Tensor x."""
+    leaves, build = flatten(tree)
+    return build([function(x) if isinstance(x, Tensor) else x for x in leaves])
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [x for x in flatten(tree)[0] if isinstance(x, Tensor)]
+
+
+def _filled(tree: Any, values: Iterable[Tensor]) -> Any:
+    """The tree with `values` in the place of its Tensors, and None in that of other leaves."""
+    leaves, build = flatten(tree)
+    found = iter(values)
+    return build([next(found) if isinstance(x, Tensor) else None for x in leaves])
+
+
+# --------------------------------------------------------------------------- levels
+def _fresh(x: Tensor) -> Tensor:
     """A handle of our own on x: a gate in the graph whose gradient is asked for."""
-    if not isinstance(x, Tensor) or not x.dtype.is_floating_point:
+    if not x.dtype.is_floating_point:
         return x
     node = ew.clone(x.node)
     node.requires_grad = True
     return Tensor._from_node(node)
 
 
-def _fresh_tree(tree: Any) -> tuple[Any, list[Tensor]]:
-    leaves, build = flatten(tree)
-    fresh = [_fresh(x) for x in leaves]
-    return build(fresh), fresh
+def _leave(tree: Any, own: Sequence[Tensor], outside: bool) -> Any:
+    """The results of a transform whose own handles nobody will differentiate by any more.
+
+    What nothing else tracks stops requiring grad; `outside` is the grad mode there.
+    """
+    results = [x.node for x in _tensors(tree) if x.requires_grad]
+    tracked = _tracked(results, {x.node for x in own}) if outside else set()
+
+    def left(x: Tensor) -> Tensor:
+        if not x.requires_grad or x.node in tracked:
+            return x
+        node = ew.detach(x.node)
+        node.lost = None  # nothing was cut: there was no history
+        return Tensor._from_node(node)
+
+    return map_tensors(left, tree)
+
+
+def _tracked(outputs: list[Node], own: set[Node]) -> set[Node]:
+    """The nodes that still require grad when those of `own` are but copies of their inputs."""
+    tracked: set[Node] = set()
+    for node in toposort(outputs, enter=lambda n: n.requires_grad):
+        source = is_leaf(node) or not any(x.requires_grad for x in node.inputs)
+        if (source and node not in own) or any(x in tracked for x in node.inputs):
+            tracked.add(node)
+    return tracked
 
 
 def _gradients(outputs, cotangents, wrt: Sequence[Tensor]) -> list[Tensor]:
     """The cotangents of `wrt`; zeros where no path leads."""
-    nodes = [(o.node, c.node) for o, c in zip(outputs, cotangents) if o.requires_grad]
-    found: dict[Node, Node] = {}
-    if nodes:
-        found = backpropagate([o for o, _ in nodes], [c for _, c in nodes],
-                              [x.node for x in wrt])
+    pairs = [(o.node, c.node) for o, c in zip(outputs, cotangents) if o.requires_grad]
+    found = backpropagate([o for o, _ in pairs], [c for _, c in pairs], [x.node for x in wrt])
     return [
         Tensor._from_node(found[x.node]) if x.node in found else zeros_like(x) for x in wrt
     ]
 
 
-def _tensors(fresh: Sequence[Any]) -> list[Tensor]:
-    return [x for x in fresh if isinstance(x, Tensor)]
-
-
-def _picked(argnums: int | tuple[int, ...], args: tuple) -> tuple[int, ...]:
+# --------------------------------------------------------------------------- arguments
+def _picked(argnums: Positions, args: tuple) -> tuple[int, ...]:
     chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for i in chosen:
         if not -len(args) <= i < len(args):
@@ -99,8 +138,31 @@ def _picked(argnums: int | tuple[int, ...], args: tuple) -> tuple[int, ...]:
     return tuple(i % len(args) for i in chosen)
 
 
+def _of_chosen(func: Callable, args: tuple, chosen: tuple[int, ...], kwargs: dict) -> Callable:
+    """func as a function of the chosen arguments alone."""
+
+    def function(*values):
+        replaced = list(args)
+        for i, v in zip(chosen, values):
+            replaced[i] = v
+        return func(*replaced, **kwargs)
+
+    return function
+
+
+def _split(result: Any, has_aux: bool) -> tuple[Any, Any]:
+    """(output, aux) of a function's result; aux is None without has_aux."""
+    if not has_aux:
+        return result, None
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ArgumentTypeError(
+            f"has_aux requires a function that returns (output, aux), got {type(result).__name__}"
+        )
+    return result
+
+
 # --------------------------------------------------------------------------- reverse mode
-def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+def grad(func: Callable, argnums: Positions = 0, has_aux: bool = False) -> Callable:
     """The function that gives d func / d args[argnums] for a scalar func.
 
     >>> import chainrule as torch
@@ -111,158 +173,155 @@ def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = Fal
 
     @functools.wraps(func)
     def gradient(*args, **kwargs):
-        g, value = both(*args, **kwargs)
-        return (g, value[1]) if has_aux else g
+        found, value = both(*args, **kwargs)
+        return (found, value[1]) if has_aux else found
 
     return gradient
 
 
-def grad_and_value(
-    func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False
-) -> Callable:
-    """The function that gives (gradient, value)."""
+def grad_and_value(func: Callable, argnums: Positions = 0, has_aux: bool = False) -> Callable:
+    """The function that gives (gradient, value), or (gradient, (value, aux))."""
 
     @functools.wraps(func)
     def both(*args, **kwargs):
         chosen = _picked(argnums, args)
+        primals = tuple(args[i] for i in chosen)
+        outside = is_grad_enabled()
         with enable_grad():
-            own = [_fresh_tree(args[i]) for i in chosen]
-            replaced = list(args)
-            for i, (tree, _) in zip(chosen, own):
-                replaced[i] = tree
-            result = func(*replaced, **kwargs)
-            output, aux = result if has_aux else (result, None)
+            own = map_tensors(_fresh, primals)
+            result = _of_chosen(func, args, chosen, kwargs)(*own)
+            output, aux = _split(result, has_aux)
             if not isinstance(output, Tensor) or output.numel() != 1:
-                raise GradError(
-                    "grad requires a function with a scalar result, got "
-                    f"{tuple(output.shape) if isinstance(output, Tensor) else type(output)}"
-                )
-            wrt = [x for _, fresh in own for x in _tensors(fresh)]
-            seed = Tensor._from_node(autodiff.seed(output.node))
-            found = iter(_gradients([output], [seed], wrt))
-        trees = tuple(
-            flatten(args[i])[1]([next(found) if isinstance(x, Tensor) else None for x in fresh])
-            for i, (_, fresh) in zip(chosen, own)
-        )
-        gradients = trees[0] if isinstance(argnums, int) else trees
-        return gradients, (output.detach(), aux) if has_aux else output
+                got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+                raise GradError(f"grad requires a function with a scalar result, got {got}")
+            start = Tensor._from_node(seed(output.node))
+            found = _filled(primals, _gradients([output], [start], _tensors(own)))
+        found, output, aux = _leave((found, output, aux), _tensors(own), outside)
+        return found[0] if isinstance(argnums, int) else found, (output, aux) if has_aux else output
 
     return both
 
 
 def vjp(func: Callable, *primals, has_aux: bool = False):
     """(func(*primals), the function ct -> J^T ct)."""
+    outside = is_grad_enabled()
     with enable_grad():
-        trees, fresh = _fresh_tree(primals)
-        result = func(*trees)
-        output, aux = result if has_aux else (result, None)
-    outputs, _ = flatten(output)
+        own = map_tensors(_fresh, primals)
+        output, aux = _split(func(*own), has_aux)
+    outputs, wrt = _tensors(output), _tensors(own)
 
     def pull(*cotangents):
-        given = cotangents[0] if len(cotangents) == 1 else cotangents
+        given = _tensors(cotangents)
+        if [c.shape for c in given] != [o.shape for o in outputs]:
+            raise ShapeError(
+                "vjp requires cotangents of the outputs' shapes, got "
+                f"{[tuple(c.shape) for c in given]} for {[tuple(o.shape) for o in outputs]}"
+            )
+        outside = is_grad_enabled()
         with enable_grad():
-            found = iter(_gradients(outputs, flatten(given)[0], _tensors(fresh)))
-        built = flatten(primals)[1](
-            [next(found) if isinstance(x, Tensor) else None for x in fresh]
-        )
-        return built
+            found = _gradients(outputs, given, wrt)
+        return _leave(_filled(primals, found), wrt, outside)
 
-    return (output, pull, aux) if has_aux else (output, pull)
+    left, aux = _leave((output, aux), wrt, outside)
+    return (left, pull, aux) if has_aux else (left, pull)
 
 
 # --------------------------------------------------------------------------- forward mode
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, has_aux: bool = False):
     """(func(*primals), J t): the vjp is linear in its cotangent u, and its own vjp along t is
     J t."""
+    outside = is_grad_enabled()
     with enable_grad():
-        trees, fresh = _fresh_tree(tuple(primals))
-        result = func(*trees)
-        output, aux = result if has_aux else (result, None)
-        outputs, build = flatten(output)
-        given, _ = flatten(tuple(tangents))
-        wrt, ts = _tensors(fresh), [t for t in given if isinstance(t, Tensor)]
-        for x, t in zip(wrt, ts):
-            if x.shape != t.shape:
-                raise ShapeError(f"jvp requires tangents of the primals' shapes, got "
-                                 f"{tuple(t.shape)} for {tuple(x.shape)}")
-        dummies = [_fresh(zeros_like(o)) for o in outputs]
-        backward = _gradients(outputs, dummies, wrt)
-        forward = _gradients(backward, ts, dummies)
-    pushed = build(forward)
+        own = map_tensors(_fresh, tuple(primals))
+        output, aux = _split(func(*own), has_aux)
+        outputs, wrt, directions = _tensors(output), _tensors(own), _tensors(tuple(tangents))
+        if [t.shape for t in directions] != [x.shape for x in wrt]:
+            raise ShapeError(
+                "jvp requires tangents of the primals' shapes, got "
+                f"{[tuple(t.shape) for t in directions]} for {[tuple(x.shape) for x in wrt]}"
+            )
+        u = [_fresh(zeros_like(o)) for o in outputs]
+        pulled = _gradients(outputs, u, wrt)
+        pushed = _filled(output, _gradients(pulled, directions, u))
+    output, pushed, aux = _leave((output, pushed, aux), [*wrt, *u], outside)
     return (output, pushed, aux) if has_aux else (output, pushed)
 
 
 # --------------------------------------------------------------------------- jacobians
 def _basis(x: Tensor) -> Tensor:
-    """One cotangent per element of x, along a leading axis."""
+    """One tensor like x per element of x, along a leading axis: 1 there, 0 elsewhere."""
     n = x.numel()
     return from_array(np.eye(n, dtype=x.dtype.np).reshape((n, *x.shape)))
 
 
-def jacrev(func: Callable, argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False
-           ) -> Callable:
+def jacrev(
+    func: Callable, argnums: Positions = 0, *, has_aux: bool = False, chunk_size=None
+) -> Callable:
     """The function that gives the Jacobian d func / d args[argnums], one vjp per output element
-    - all of them at once, by batching."""
+    - all of them at once, by batching.
 
+    Its shape is (*output.shape, *arg.shape); nested containers of either nest in this order.
+    """
+
+    @functools.wraps(func)
     def jacobian(*args, **kwargs):
         chosen = _picked(argnums, args)
-
-        def of_chosen(*values):
-            replaced = list(args)
-            for i, v in zip(chosen, values):
-                replaced[i] = v
-            return func(*replaced, **kwargs)
-
+        of_chosen = _of_chosen(func, args, chosen, kwargs)
         result = vjp(of_chosen, *[args[i] for i in chosen], has_aux=has_aux)
         output, pull = result[:2]
-        outputs, build = flatten(output)
-        rows = [_rows(outputs, k, pull) for k in range(len(outputs))]
-        jacobians = build([r[0] if isinstance(argnums, int) else r for r in rows])
-        return (jacobians, result[2]) if has_aux else jacobians
+        rows = [_rows(k, _tensors(output), pull) for k in range(len(_tensors(output)))]
+        found = _filled(output, [r[0] if isinstance(argnums, int) else r for r in rows])
+        return (found, result[2]) if has_aux else found
 
     return jacobian
 
 
-def _rows(outputs: Sequence[Tensor], k: int, pull: Callable):
+def _rows(k: int, outputs: list[Tensor], pull: Callable) -> tuple:
     """The Jacobian of output k with respect to each argument."""
-    out = outputs[k]
+    shape = outputs[k].shape
 
-    def one(ct: Tensor):
-        cts = [ct if i == k else zeros_like(o) for i, o in enumerate(outputs)]
-        found = pull(*cts) if len(cts) > 1 else pull(cts[0])
-        return found
+    def one_row(ct: Tensor):
+        return pull(*[ct if i == k else zeros_like(o) for i, o in enumerate(outputs)])
 
-    stacked = vmap(one)(_basis(out))
-    return _map(lambda j: j.reshape((*out.shape, *j.shape[1:])), stacked)
+    found = vmap(one_row)(_basis(outputs[k]))
+    return map_tensors(lambda j: j.reshape((*shape, *j.shape[1:])), found)
 
 
-def _map(function: Callable, tree: Any) -> Any:
-    leaves, build = flatten(tree)
-    return build([function(x) for x in leaves])
-
-
-def jacfwd(func: Callable, argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False
-           ) -> Callable:
+def jacfwd(
+    func: Callable, argnums: Positions = 0, has_aux: bool = False, *, randomness: str = "error"
+) -> Callable:
     """The same Jacobian column by column: one jvp per input element."""
 
+    @functools.wraps(func)
     def jacobian(*args, **kwargs):
         chosen = _picked(argnums, args)
-        results = []
-        for i in chosen:
-            x = args[i]
-
-            def of_one(value, i=i):
-                replaced = list(args)
-                replaced[i] = value
-                result = func(*replaced, **kwargs)
-                return result[0] if has_aux else result
-
-            columns = vmap(lambda t, x=x, f=of_one: jvp(f, (x,), (t,))[1])(_basis(x))
-            results.append(_map(lambda j, x=x: _columns_last(j, x), columns))
-        found = results[0] if isinstance(argnums, int) else tuple(results)
-        return (found, func(*args, **kwargs)[1]) if has_aux else found
+        primals = tuple(args[i] for i in chosen)
+        of_chosen = _of_chosen(func, args, chosen, kwargs)
+        columns, output, aux = [], None, None
+        for k in range(len(_tensors(primals))):
+            output, aux, found = _columns(k, of_chosen, primals, has_aux)
+            columns.append(found)
+        # columns: per input tensor, all outputs; the result: per output, all input tensors.
+        per_output = [_filled(primals, js) for js in zip(*columns)]
+        found = _filled(output, [j[0] if isinstance(argnums, int) else j for j in per_output])
+        return (found, aux) if has_aux else found
 
     return jacobian
+
+
+def _columns(k: int, func: Callable, primals: tuple, has_aux: bool):
+    """(output, aux, the Jacobian of each output tensor with respect to input tensor k)."""
+    inputs = _tensors(primals)
+    seen: list = []
+
+    def one_column(t: Tensor):
+        tangents = [t if i == k else zeros_like(x) for i, x in enumerate(inputs)]
+        result = jvp(func, primals, tuple(_filled(primals, tangents)), has_aux=has_aux)
+        seen[:] = result[0], result[2] if has_aux else None
+        return tuple(_tensors(result[1]))
+
+    columns = vmap(one_column)(_basis(inputs[k]))
+    return *seen, [_columns_last(j, inputs[k]) for j in columns]
 
 
 def _columns_last(j: Tensor, x: Tensor) -> Tensor:
@@ -270,132 +329,203 @@ def _columns_last(j: Tensor, x: Tensor) -> Tensor:
     return Tensor._from_node(moved).reshape((*j.shape[1:], *x.shape))
 
 
-def hessian(func: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:
+def hessian(func: Callable, argnums: Positions = 0) -> Callable:
     """The matrix of second derivatives: forward over reverse."""
     return jacfwd(jacrev(func, argnums), argnums)
 
 
 # --------------------------------------------------------------------------- vmap
-def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error",
-         *, chunk_size: int | None = None) -> Callable:
+def vmap(
+    func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *,
+    chunk_size: int | None = None,
+) -> Callable:
     """The function that applies `func` to each example along an axis, as one graph.
 
     `func` is recorded once, on a stand-in for one example, and that graph is batched node by
-    node.  So it cannot look at values (.item(), `if x > 0`): there is no single one.
+    node.  So it cannot look at values (.item(), `if x > 0`): there is no single one.  What it
+    draws at random is the same for every example, which randomness="same" must allow.
+    `chunk_size` bounds the memory in PyTorch; here it has no effect.
     """
 
     @functools.wraps(func)
     def mapped(*args, **kwargs):
         leaves, build = flatten(args)
-        dims = _dims(in_dims, args)
-        sizes = {x.shape[d] for x, d in zip(leaves, dims) if d is not None}
-        if len(sizes) != 1:
-            raise ShapeError(
-                f"vmap requires mapped axes of one length, got {sorted(sizes)} (Expected all "
-                "tensors to have the same size in the mapped dimension)"
+        dims = [_axis(x, d) for x, d in zip(leaves, _dims("in_dims", in_dims, args))]
+        n = _length([(x, d) for x, d in zip(leaves, dims) if d is not None])
+        batched: dict[Node, Node] = {}
+        examples = [x if d is None else _example(x, d, batched) for x, d in zip(leaves, dims)]
+        before = stream().get_state()
+        result = func(*build(examples), **kwargs)
+        if randomness != "same" and not np.array_equal(before, stream().get_state()):
+            raise GradError(
+                f"vmap requires randomness='same' for random numbers, got {randomness!r}: one draw "
+                "serves all examples",
+                hint="draw the numbers of all examples before, and map over them",
             )
-        n = sizes.pop()
-        stand_ins, batched = [], {}
-        for x, d in zip(leaves, dims):
-            if d is None:
-                stand_ins.append(x)
-                continue
-            one, whole = _example(x, d)
-            batched[one.node] = whole
-            stand_ins.append(one)
-        result = func(*build(stand_ins), **kwargs)
-        outputs, rebuild = flatten(result)
-        nodes = batch([o.node for o in outputs], batched, n)
-        outs = _out_dims(out_dims, len(nodes))
-        return rebuild([_moved(Tensor._from_node(x), d) for x, d in zip(nodes, outs)])
+        return _collected(result, out_dims, batched, n)
 
     return mapped
 
 
+def _axis(x: Tensor, dim: int | None) -> int | None:
+    """The mapped axis of x, counted from the front."""
+    if dim is not None and not -x.ndim <= dim < x.ndim:
+        raise ArgumentError(
+            f"vmap requires in_dims in [{-x.ndim}, {x.ndim}) for shape {tuple(x.shape)}, got {dim}"
+        )
+    return None if dim is None else dim % x.ndim
+
+
+def _length(mapped: list[tuple[Tensor, int]]) -> int:
+    """The length of the mapped axes."""
+    sizes = {x.shape[d] for x, d in mapped}
+    if len(sizes) != 1:
+        raise ArgumentError(
+            f"vmap requires mapped axes of one length, got {sorted(sizes) or 'no mapped axis'} "
+            "(Expected all tensors to have the same size in the mapped dimension)"
+        )
+    return sizes.pop()
+
+
+def _collected(result: Any, out_dims: Any, batched: dict[Node, Node], n: int) -> Any:
+    """The results for all examples, each with its new axis where out_dims wants it."""
+    outputs, build = flatten(result)
+    for o in outputs:
+        if not isinstance(o, Tensor):
+            raise ArgumentError(
+                f"vmap requires a function that returns Tensors, got {type(o).__name__}"
+            )
+    found = batch([o.node for o in outputs], batched)
+    dims = _dims("out_dims", out_dims, result)
+    return build([_whole(*f, d, n) for f, d in zip(found, dims)])
+
+
+def _whole(node: Node, has_axis: bool, dim: int | None, n: int) -> Tensor:
+    """One result for all n examples, with its new axis at `dim`."""
+    if dim is None:
+        if has_axis:
+            raise ArgumentError(
+                "vmap requires an axis in out_dims for what differs between examples, got None"
+            )
+        return Tensor._from_node(node)
+    return Tensor._from_node(node if has_axis else with_axis(node, n)).movedim(0, dim)
+
+
 def _no_value(*values):
     raise GradError(
-        "vmap requires a function that does not look at values, got one that does",
+        "vmap requires a function that does not look at values, got one that does (.item(), "
+        "bool(), print)",
         hint="use torch.where instead of if, and keep .item() outside of vmap",
     )
 
 
-# The value of one example under vmap: there is none to look at.
+# One example under vmap: it has no value to look at.
 _unknown = Op(
     "example", "library", lambda x: x.spec, _no_value, nondifferentiable, None, None, None,
     saves=lambda node: [],
 )
 
 
-def _example(x: Tensor, dim: int) -> tuple[Tensor, Node]:
-    """A stand-in for one example of x, and x with the mapped axis in front."""
-    dim %= x.ndim
-    front = x.node
+def _example(x: Tensor, dim: int, batched: dict[Node, Node]) -> Tensor:
+    """A stand-in for one example of x; `batched` gets x with the mapped axis in front."""
+    whole = x.node
     if dim:
-        front = permute(front, axes=(dim, *[a for a in range(x.ndim) if a != dim]))
+        whole = permute(whole, axes=(dim, *[a for a in range(x.ndim) if a != dim]))
     nothing = leaf(np.zeros((), x.dtype.np))
-    one = record(_unknown, (nothing,), {}, spec(front.shape[1:], x.dtype))
+    one = record(_unknown, (nothing,), {}, spec(whole.shape[1:], x.dtype))
     one.requires_grad = x.requires_grad
-    return Tensor._from_node(one), front
+    batched[one] = whole
+    return Tensor._from_node(one)
 
 
-def _dims(in_dims: Any, args: tuple) -> list[int | None]:
-    """One axis per leaf of the arguments."""
-    if isinstance(in_dims, int) or in_dims is None:
-        return [in_dims if isinstance(x, Tensor) else None for x in flatten(args)[0]]
-    found: list[int | None] = []
-    for d, arg in zip(in_dims, args):
-        leaves = flatten(arg)[0]
-        if isinstance(d, int) or d is None:
-            found += [d if isinstance(x, Tensor) else None for x in leaves]
-        else:
-            found += flatten(d)[0]
-    return found
-
-
-def _out_dims(out_dims: Any, count: int) -> list[int]:
-    return [out_dims] * count if isinstance(out_dims, int) else list(flatten(out_dims)[0])
-
-
-def _moved(x: Tensor, dim: int) -> Tensor:
-    return x if dim == 0 else x.movedim(0, dim)
+def _dims(name: str, dims: Any, tree: Any) -> list[int | None]:
+    """One axis per leaf of the tree; an axis, or None, holds for everything below it."""
+    if isinstance(dims, int) or dims is None:
+        return [dims if isinstance(x, Tensor) else None for x in flatten(tree)[0]]
+    parts = tree.values() if isinstance(tree, dict) else tree
+    below = [dims[k] for k in tree] if isinstance(dims, dict) else dims
+    if not isinstance(tree, (dict, list, tuple)) or len(below) != len(parts):
+        raise ArgumentError(f"vmap requires {name} of the structure of the values, got {dims!r}")
+    return [d for part, found in zip(parts, below) for d in _dims(name, found, part)]
 
 
 # --------------------------------------------------------------------------- modules
-def functional_call(module, parameter_and_buffer_dicts, args=(), kwargs=None, *,
-                    tie_weights: bool = True, strict: bool = False):
-    """module(*args) with other tensors in place of its parameters and buffers, by name."""
-    if not isinstance(parameter_and_buffer_dicts, dict):
-        merged: dict = {}
-        for d in parameter_and_buffer_dicts:
-            merged.update(d)
-        parameter_and_buffer_dicts = merged
-    args = args if isinstance(args, tuple) else (args,)
-    places = [_place(module, name) for name in parameter_and_buffer_dicts]
-    originals = [table[key] for table, key in places]
+def functional_call(
+    module, parameter_and_buffer_dicts, args=(), kwargs=None, *, tie_weights: bool = True,
+    strict: bool = False,
+):
+    """module(*args) with other tensors in place of its parameters and buffers, by name.
+
+    With `tie_weights` a tensor that the module holds under several names is replaced under all of
+    them; with `strict` none may be missing.  Different from PyTorch: an unknown name is refused.
+    """
+    given, places = _named(parameter_and_buffer_dicts), _places(module)
+    tensors = {name: table[key] for name, (table, key) in places.items()}
+    for name in given:
+        if name not in tensors:
+            raise ArgumentError(
+                f"functional_call requires names of parameters or buffers, got {name!r}"
+            )
+    if tie_weights:
+        given = _tied(given, tensors)
+    missing = [name for name in tensors if name not in given]
+    if strict and missing:
+        raise StateError(
+            f"functional_call requires all parameters and buffers where it is strict, got none "
+            f"for {missing} (Missing key(s))"
+        )
+    _exchange(places, given)
     try:
-        for (table, key), value in zip(places, parameter_and_buffer_dicts.values()):
-            table[key] = value
-        return module(*args, **(kwargs or {}))
+        return module(*(args if isinstance(args, tuple) else (args,)), **(kwargs or {}))
     finally:
-        for (table, key), value in zip(places, originals):
-            table[key] = value
+        _exchange(places, {name: tensors[name] for name in given})
 
 
-def _place(module, name: str) -> tuple[dict, str]:
-    """The table of the submodule that holds the parameter or buffer `name`."""
-    path, _, key = name.rpartition(".")
-    owner = module.get_submodule(path) if path else module
-    for table in (owner._parameters, owner._buffers):
-        if key in table:
-            return table, key
-    raise ArgumentError(
-        f"functional_call requires names of parameters or buffers, got {name!r}"
-    )
+def _named(dicts: dict | Sequence[dict]) -> dict[str, Tensor]:
+    given: dict[str, Tensor] = {}
+    for d in [dicts] if isinstance(dicts, dict) else dicts:
+        for name in d:
+            if name in given:
+                raise ArgumentError(
+                    f"functional_call requires each name once, got {name!r} in several dicts"
+                )
+        given |= d
+    return given
+
+
+def _places(module) -> dict[str, tuple[dict, str]]:
+    """Where the module holds the parameter or buffer of each name: a table and a key."""
+    return {
+        f"{path}.{key}" if path else key: (table, key)
+        for path, sub in module.named_modules(remove_duplicate=False)
+        for table in (sub._parameters, sub._buffers)
+        for key, tensor in table.items()
+        if tensor is not None
+    }
+
+
+def _tied(given: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`given`, with each tensor's replacement under all of its names."""
+    new: dict[int, Tensor] = {}
+    for name, value in given.items():
+        if new.setdefault(id(tensors[name]), value) is not value:
+            raise ArgumentError(
+                f"functional_call requires one value for names that are tied, got two for {name!r}",
+                hint="give one of the names, or tie_weights=False",
+            )
+    return {name: new[id(x)] for name, x in tensors.items() if id(x) in new}
+
+
+def _exchange(places: dict[str, tuple[dict, str]], new: dict[str, Tensor]) -> None:
+    for name, value in new.items():
+        table, key = places[name]
+        table[key] = value
 
 
 def stack_module_state(models: Sequence) -> tuple[dict, dict]:
     """The parameters and buffers of equal models, stacked along a leading axis, for vmap."""
-    def stacked(tables):
+
+    def stacked(tables: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         return {k: stack([t[k].detach() for t in tables]) for k in tables[0]}
 
     params = stacked([dict(m.named_parameters()) for m in models])

@@ -5,7 +5,8 @@ No pass knows a device; each returns new nodes and leaves the old ones as they a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from .errors import GradError
 from .graph import Node, record, toposort
@@ -13,24 +14,28 @@ from .ops import elementwise as ew
 from .ops import logic
 from .ops import movement as mv
 from .ops.movement import expand, reshape
-from .scope import context, enter
+from .ops.op import Op
+from .scope import Frame, context
+
+
+@contextmanager
+def recorded_as(node: Node) -> Iterator[None]:
+    """Record what follows where `node` was recorded, and without history if it has none."""
+    saved = context.now
+    context.now = Frame(saved.grad_enabled and node.requires_grad, node.scope, node.site)
+    try:
+        yield
+    finally:
+        context.now = saved
 
 
 def rebuild(outputs: Sequence[Node], make: Callable[[Node, list[Node]], Node]) -> list[Node]:
     """Map every node that is still to be computed, inputs first; `make(node, new_inputs)`."""
     new: dict[Node, Node] = {}
-    for node in toposort(outputs):
-        if node.value is not None or node.op is None:
-            new[node] = node
-            continue
-        inputs = [new[x] for x in node.inputs]
-        saved = context.now
-        enter(node.scope, node.site)
-        try:
-            new[node] = make(node, inputs)
-        finally:
-            context.now = saved
-    return [new[n] for n in outputs]
+    for node in toposort(outputs, enter=lambda n: n.value is None):
+        with recorded_as(node):
+            new[node] = make(node, [new.get(x, x) for x in node.inputs])
+    return [new.get(n, n) for n in outputs]
 
 
 def again(node: Node, inputs: Sequence[Node]) -> Node:
@@ -48,9 +53,9 @@ def rewrite(outputs: Sequence[Node]) -> list[Node]:
 
 # --------------------------------------------------------------------------- simplify
 def simplify(outputs: Sequence[Node]) -> list[Node]:
-    """Remove what does nothing: x * 1, x + 0, --x, reshape of reshape, detach, clone ...
+    """Remove what does nothing: x * 1, --x, reshape of reshape, detach, clone ...
 
-    Only rules that keep every bit of the result, NaN and -0.0 included.
+    Only rules that keep every bit of the result: not x + 0, since -0.0 + 0 is 0.0.
     """
     return rebuild(outputs, _simpler)
 
@@ -74,11 +79,13 @@ def _by_one(node: Node, a: Node, b: Node) -> Node | None:
     return a if _is_number(b, 1.0) else None
 
 
-def _twice(op):
-    def rule(node: Node, x: Node) -> Node | None:
-        return x.inputs[0] if x.op is op and x.inputs else None
+def _pending(x: Node, op: Op) -> bool:
+    """Whether x is an application of op that can be left out: it is not computed yet."""
+    return x.op is op and x.value is None
 
-    return rule
+
+def _twice(op: Op) -> Callable[[Node, Node], Node | None]:
+    return lambda node, x: x.inputs[0] if _pending(x, op) else None
 
 
 def _pass(node: Node, x: Node, *others: Node) -> Node:
@@ -92,7 +99,7 @@ def _cast(node: Node, x: Node) -> Node | None:
 def _reshape(node: Node, x: Node) -> Node | None:
     if x.spec is node.spec:
         return x
-    if x.op is reshape and x.inputs:
+    if _pending(x, reshape):
         inner = x.inputs[0]
         return inner if inner.spec is node.spec else reshape(inner, shape=node.shape)
     return None
@@ -102,7 +109,7 @@ def _permute(node: Node, x: Node) -> Node | None:
     axes = node.attrs["axes"]
     if axes == tuple(range(len(axes))):
         return x
-    if x.op is mv.permute and x.inputs:
+    if _pending(x, mv.permute):
         inner = tuple(x.attrs["axes"][a] for a in axes)
         return x.inputs[0] if inner == tuple(range(len(inner))) else mv.permute(
             x.inputs[0], axes=inner)
@@ -142,23 +149,20 @@ def share(outputs: Sequence[Node]) -> list[Node]:
 
 
 # --------------------------------------------------------------------------- batch
-def batch(outputs: Sequence[Node], batched: Mapping[Node, Node], n: int) -> list[Node]:
-    """The graph of one example, for n examples at once.
+def batch(outputs: Sequence[Node], batched: Mapping[Node, Node]) -> list[tuple[Node, bool]]:
+    """The graph of one example, for all examples at once.
 
-    `batched` gives, for a leaf of one example, the node that holds all n with a leading axis.
-    Each kind supplies its rule (`Op.batch`); what depends on no batched leaf stays as it is.
-    The results all have the leading axis.
+    `batched` gives, for a node of one example, the node that holds all of them with a leading
+    axis.  Each kind supplies its rule (`Op.batch`); what depends on no example stays as it is.
+    The results come with a flag: whether they have the leading axis.
     """
     new: dict[Node, tuple[Node, bool]] = {k: (v, True) for k, v in batched.items()}
-    for node in toposort(outputs, enter=lambda x: x not in batched):
-        if node in new:
-            continue
-        inputs = [new[x] if x in new else (x, False) for x in node.inputs]
-        if not any(flag for _, flag in inputs):
-            new[node] = (node, False)
-            continue
-        new[node] = (_batched(node, inputs), True)
-    return [_with_axis(*new[o], n) for o in outputs]
+    # What has a value does not depend on an example: examples have none.
+    for node in toposort(outputs, enter=lambda x: x not in batched and x.value is None):
+        inputs = [new.get(x, (x, False)) for x in node.inputs]
+        if any(flag for _, flag in inputs):
+            new[node] = (_batched(node, inputs), True)
+    return [new.get(n, (n, False)) for n in outputs]
 
 
 def _batched(node: Node, inputs: list[tuple[Node, bool]]) -> Node:
@@ -166,17 +170,10 @@ def _batched(node: Node, inputs: list[tuple[Node, bool]]) -> Node:
         raise GradError(
             f"vmap requires ops with a batching rule, got {node.name}", site=node.where
         )
-    saved = context.now
-    enter(node.scope, node.site)
-    try:
+    with recorded_as(node):
         return node.op.batch([f for _, f in inputs], *[x for x, _ in inputs], **node.attrs)
-    finally:
-        context.now = saved
 
 
-def _with_axis(node: Node, flag: bool, n: int) -> Node:
-    if flag:
-        return node
+def with_axis(node: Node, n: int) -> Node:
+    """The node repeated n times along a new leading axis."""
     return expand(reshape(node, shape=(1, *node.shape)), shape=(n, *node.shape))
-
-
