@@ -74,7 +74,6 @@ import torch.optim.lr_scheduler
 import torch.utils.data
 import torch.backends.cudnn as cudnn
 import torch.cuda.amp, torch.nn.modules.linear, torch.onnx, torch.distributed, torch.nn.parallel
-from torch.utils.tensorboard import SummaryWriter
 from torch import nn as nn2
 from torch.nn import functional as F2, Module
 from torch.utils.data import DataLoader, Dataset
