@@ -7,6 +7,7 @@ autodiff.py, interpreter.py and tensor.py, in this order.
 
 from __future__ import annotations
 
+import builtins as _builtins
 import importlib as _importlib
 
 from . import config, random
@@ -112,11 +113,13 @@ def set_default_dtype(d: dtype) -> None:
     _forget_plans()
 
 
-def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+def use_deterministic_algorithms(
+    mode: _builtins.bool, *, warn_only: _builtins.bool = False
+) -> None:
     """Nothing to switch: every result repeats bit for bit."""
 
 
-def are_deterministic_algorithms_enabled() -> bool:
+def are_deterministic_algorithms_enabled() -> _builtins.bool:
     """True: every result repeats bit for bit."""
     return True
 

@@ -52,8 +52,8 @@ def backpropagate(
     order = _between(outputs, wrt)
     inside = set(order)
     cts: dict[Node, Node] = {}
-    for output, ct in zip(outputs, cotangents):
-        _accumulate(cts, output, ct)
+    for output, given in zip(outputs, cotangents):
+        _accumulate(cts, output, given)
     # Reverse topological order, not recursion: a vjp may run only after the cotangents of all
     # users are summed (b = a + a; c = b + b), and graphs are deep.
     for node in reversed(order):

@@ -89,7 +89,8 @@ class BackProp:
                 local = vjp(node, seed(node)) if node.op.kind == "elementwise" else ()
             for i, down in enumerate(downstream):
                 if down is not None and node.inputs[i].requires_grad:
-                    factor = Tensor._from_node(local[i]) if local else None
+                    slope = local[i] if local else None
+                    factor = None if slope is None else Tensor._from_node(slope)
                     yield Edge(node, i, Tensor._from_node(ct), factor, Tensor._from_node(down))
 
     def saved(self) -> list[Saved]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from . import dtypes
@@ -31,7 +33,7 @@ class finfo:
         if dtype is dtypes.bfloat16:
             import ml_dtypes
 
-            info = ml_dtypes.finfo(dtype.np)
+            info: Any = ml_dtypes.finfo(dtype.np)
         else:
             info = np.finfo(dtype.np)
         self.eps, self.max, self.min = float(info.eps), float(info.max), float(info.min)

@@ -18,12 +18,16 @@ class device:
     """
 
     __slots__ = ("type", "index")
+    type: str
+    index: int | None
 
     def __init__(self, type: str | device | int, index: int | None = None):
         if isinstance(type, device):
-            type, index = type.type, type.index
-        if isinstance(type, int):
-            type, index = "cuda", type
+            index = type.index
+            type = type.type
+        elif isinstance(type, int):
+            index = type
+            type = "cuda"
         name, _, number = type.partition(":")
         if name not in _KNOWN or (number and not number.isdigit()):
             raise DeviceError(f"device requires one of {', '.join(_KNOWN)}, got {type!r}")

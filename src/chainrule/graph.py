@@ -151,7 +151,8 @@ def explain_loss(node: Node, tracked: bool, differentiable: bool) -> None:
         if not node.dtype.is_floating_point:
             reason = f"{node.name} gives {node.dtype} values"
         else:
-            reason = "recorded under no_grad()" if differentiable else f"{node.name} stops gradients"
+            stops = f"{node.name} stops gradients"
+            reason = "recorded under no_grad()" if differentiable else stops
         node.lost = (reason, node.site)
     else:
         for x in node.inputs:

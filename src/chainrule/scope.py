@@ -29,7 +29,8 @@ class Scope:
     @property
     def path(self) -> str:
         """The labels from the outermost scope inward, joined by dots: `Net.fc1.linear`."""
-        labels, scope = [], self
+        scope: Scope | None = self
+        labels = []
         while scope is not None:
             labels.append(scope.label)
             scope = scope.parent

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -48,12 +48,16 @@ class Tensor(Handle):
     __array_priority__ = 1000  # numpy_array * tensor is a Tensor
 
     def __new__(cls, *data, dtype: dtype | None = None, device=None):
-        return cls._legacy(cls, data, dtype, device)  # type: ignore[attr-defined]
+        return cls._legacy(cls, data, dtype, device)
 
     def __init__(self, *args, **kwargs):
         pass
 
-    if TYPE_CHECKING:  # what methods/ installs
+    if TYPE_CHECKING:
+        _base: Tensor | None
+
+        # What methods/ installs.
+        _legacy: ClassVar[Callable[..., Any]]
 
         def __getattr__(self, name: str) -> Any: ...
         def __getitem__(self, index: Any) -> Tensor: ...

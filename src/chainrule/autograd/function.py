@@ -82,10 +82,12 @@ class _Rule:
     def keep(self, inputs: list[Node], outputs: tuple) -> list[Node]:
         """Take over what forward has saved: the nodes to be kept."""
         saved, self.ctx._saved = self.ctx._saved or (), None
-        place = {o.node: i for i, o in enumerate(outputs) if isinstance(o, Tensor)}
+        place: dict[Node | None, int] = {
+            o.node: i for i, o in enumerate(outputs) if isinstance(o, Tensor)
+        }
         for x in inputs:
             place.pop(x, None)
-        self.saved = [(n is not None, place.get(n)) for n in saved]  # type: ignore[arg-type]
+        self.saved = [(n is not None, place.get(n)) for n in saved]
         return [n for n in saved if n is not None]
 
     def restore(self, out: Node, kept: tuple[Node, ...]) -> tuple[Node | None, ...]:
@@ -93,7 +95,7 @@ class _Rule:
         nodes = iter(kept)
         found = [(next(nodes) if there else None, i) for there, i in self.saved]
         if self.several:
-            return tuple(n if i is None else self.part(out, n, i) for n, i in found)
+            return tuple(n if n is None or i is None else self.part(out, n, i) for n, i in found)
         return tuple(n if i is None else out for n, i in found)
 
     def part(self, joint: Node, value: Node, index: int, differentiable: bool = True) -> Node:
@@ -178,11 +180,11 @@ part = Op(
     lambda ct, out, joint, value, index, name: (pack(ct, index=index), None), None, None, None,
     saves=lambda node: (),
 )
-pack = Op(
+pack: Op = Op(
     "pack", "library", lambda ct, index: _NOTHING.spec, lambda ct, index: _NOTHING.value,
     nondifferentiable, None, None, None,
 )
-_NOTHING = leaf(0.0)
+_NOTHING: Node = leaf(0.0)
 
 
 def _unpacked(ct: Node) -> dict[int, Node]:

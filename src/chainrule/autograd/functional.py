@@ -16,13 +16,11 @@ def _tuple(x) -> tuple:
 
 
 def _maybe_detached(result, create_graph: bool):
-    if create_graph:
-        return result
-    return _func._map(lambda x: x.detach() if isinstance(x, Tensor) else x, result)
+    return result if create_graph else _func.map_tensors(Tensor.detach, result)
 
 
 def _ones_like(output):
-    return _func._map(ones_like, output)
+    return _func.map_tensors(ones_like, output)
 
 
 def jacobian(func: Callable, inputs, create_graph=False, strict=False, vectorize=False,

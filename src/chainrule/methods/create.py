@@ -172,12 +172,14 @@ def legacy(cls, data: tuple, dtype: DType | None, device) -> Tensor:
     return cls._from_node(made)
 
 
-Tensor._legacy = staticmethod(legacy)  # type: ignore[attr-defined]
+Tensor._legacy = staticmethod(legacy)
 
 
 class _TypedTensor(type):
+    held: DType
+
     def __instancecheck__(cls, instance) -> bool:
-        return isinstance(instance, Tensor) and instance.dtype is cls.held  # type: ignore
+        return isinstance(instance, Tensor) and instance.dtype is cls.held
 
 
 def _typed(name: str, held: DType):

@@ -43,9 +43,9 @@ def _plan(x: Tensor, index: Any) -> _Plan:
                 arrays.append((len(shape), places[0]))
                 shape.append(1)
                 continue
-            for place in places:
+            for found in places:
                 bounds.append((0, x.shape[axis], 1))
-                arrays.append((len(shape), place))
+                arrays.append((len(shape), found))
                 shape.append(x.shape[axis])
                 axis += 1
             continue

@@ -106,7 +106,7 @@ power = elementwise(  # x^n with a number n fixed in the graph: squares, roots
     sample=between(0.5, 2, exponent=3),
 )
 # log(0) in the derivative of the exponent is met by 0^y = 0, as PyTorch defines it.
-pow_ = elementwise(
+pow_: Elementwise = elementwise(
     "pow",
     eval=np.power,
     emit=lambda b, x, y: b.math("pow", x, y),
@@ -182,7 +182,7 @@ expm1 = elementwise(
     vjp=lambda ct, out, x: (ct * (out + 1),),
     sample=between(-3, 3),
 )
-log = elementwise(
+log: Elementwise = elementwise(
     "log",
     result="floating",
     eval=np.log,
@@ -373,11 +373,11 @@ def _flat(name: str, function) -> Elementwise:
     )
 
 
-floor = _flat("floor", np.floor)
+floor: Elementwise = _flat("floor", np.floor)
 ceil = _flat("ceil", np.ceil)
-trunc = _flat("trunc", np.trunc)
+trunc: Elementwise = _flat("trunc", np.trunc)
 round_ = _flat("round", np.round)
-sign = elementwise(
+sign: Elementwise = elementwise(
     "sign",
     eval=lambda x: x if x.dtype == bool else np.sign(x),
     emit=lambda b, x: b.math("sign", x),
@@ -436,16 +436,24 @@ overwrite = elementwise(  # y in the place of x: x still has a gradient, and it 
 )
 
 
+def _operator(op: Elementwise, reflected: bool = False):
+    def operate(a: Node, b):
+        other = b if isinstance(b, Node) else scalar(b, a)
+        return op.binary(other, a) if reflected else op.binary(a, other)
+
+    return operate
+
+
 def _give_nodes_operators() -> None:
     """So that a vjp reads like its formula.  graph.py itself knows no op."""
     for name, op in {
         "add": add, "sub": sub, "mul": mul, "truediv": div, "and": bitwise_and, "or": bitwise_or,
     }.items():
-        setattr(Node, f"__{name}__", lambda a, b, op=op: op(a, b))
-        setattr(Node, f"__r{name}__", lambda a, b, op=op: op(b, a))
+        setattr(Node, f"__{name}__", _operator(op))
+        setattr(Node, f"__r{name}__", _operator(op, reflected=True))
     for name, op in {"lt": lt, "le": le, "gt": gt, "ge": ge}.items():
-        setattr(Node, f"__{name}__", lambda a, b, op=op: op(a, b))
-    setattr(Node, "__neg__", lambda a: neg(a))  # noqa: B010 - mypy knows no operator of Node
+        setattr(Node, f"__{name}__", _operator(op))
+    setattr(Node, "__neg__", neg.unary)  # noqa: B010 - mypy knows no operator of Node
 
 
 _give_nodes_operators()

@@ -9,7 +9,7 @@ import numpy as np
 
 from .op import Elementwise, elementwise, nondifferentiable, normal
 
-where = elementwise(
+where: Elementwise = elementwise(
     "where",
     result="select",
     eval=np.where,

@@ -60,15 +60,11 @@ class Elementwise(Op):
         except AttributeError:
             inputs = lift(inputs)
             specs = tuple([x.spec for x in inputs])
-        if attrs:
-            return record(self, *self._prepare(inputs, specs, attrs), self.differentiable)
-        plan = self.plans.get(specs)
-        if plan is None:
-            plan = self.plans[specs] = plan_of(self, specs, NO_ATTRS)
-        out, casts = plan
+        plan = plan_of(self, specs, attrs) if attrs else self.plans.get(specs)
+        out, casts = plan or self._new_plan(specs)
         if casts is not None:
             inputs = cast_all(inputs, casts)
-        return record(self, inputs, NO_ATTRS, out, self.differentiable)
+        return record(self, inputs, attrs or NO_ATTRS, out, self.differentiable)
 
     # The next two are __call__ written out for one and two inputs: the hottest lines of
     # recording.  They are called from a Tensor method, so the user's line is two frames up.
@@ -116,10 +112,6 @@ class Elementwise(Op):
     def _new_plan(self, key):
         self.plans[key] = plan = plan_of(self, key, NO_ATTRS)
         return plan
-
-    def _prepare(self, inputs, specs, attrs):
-        out, casts = plan_of(self, specs, attrs)
-        return (inputs if casts is None else cast_all(inputs, casts)), attrs, out
 
 
 _scalar_forms: dict[tuple, tuple[np.dtype, Spec]] = {}
@@ -365,7 +357,7 @@ def _no_broadcast_back(ct, out, x, *, shape):
     return (reshape(sum_(ct, axis=axes), shape=x.shape),)
 
 
-reshape = movement(
+reshape: Op = movement(
     "reshape",
     shape=lambda x, shape: shape,
     eval=lambda x, shape: x.reshape(shape),
@@ -373,7 +365,7 @@ reshape = movement(
     batch=lambda flags, x, shape: reshape(x, shape=(x.shape[0],) + shape),
     sample=normal((2, 3), shape=(3, 2)),
 )
-expand = movement(
+expand: Op = movement(
     "expand",
     shape=lambda x, shape: shape,
     eval=lambda x, shape: np.broadcast_to(x, shape),
@@ -398,7 +390,7 @@ sum_ = reduction(
     result=lambda d: d if d.is_floating_point else dtypes.int64,
     sample=normal((2, 3, 2), axis=(0, 2)),
 )
-cast = elementwise(
+cast: Elementwise = elementwise(
     "cast",
     result="to",
     eval=lambda x, dtype: x.astype(dtype.np),
