@@ -6,7 +6,6 @@ run it together with the forward pass.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -132,12 +131,6 @@ def free(outputs: Sequence[Node], wrt: Iterable[Node] | None = None) -> None:
         if not node.freed and _leads_to(node, inside) and (saved_by(node) or spent(node)):
             node.freed = True
             release(node)
-    passed.extend(weakref.ref(n) for n in outputs if n.value is None)
-
-
-# The outputs of backward passes: whoever still holds one gets its value with the next run, since
-# an output without a value would keep its whole graph alive.
-passed: list[weakref.ref[Node]] = []
 
 
 def spent(node: Node) -> bool:

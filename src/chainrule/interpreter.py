@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
 
 from . import config
-from .autodiff import is_leaf, passed, release, saved_by, spent
+from .autodiff import is_leaf, release, saved_by, spent
 from .errors import AnomalyError, ChainruleError
 from .graph import Node, backlog, leaf, toposort
 from .scope import context, enter
@@ -32,11 +33,18 @@ def run(*outputs: Node) -> list[np.ndarray]:
     return [n.value for n in outputs]
 
 
+_later: list[weakref.ref[Node]] = []
+
+
+def run_later(*nodes: Node) -> None:
+    """Compute these together with whatever is run next, if somebody still holds them then."""
+    _later.extend(weakref.ref(n) for n in nodes if n.value is None)
+
+
 def _held() -> list[Node]:
-    """The outputs of earlier backward passes that somebody still holds."""
     found = []
-    while passed:
-        node = passed.pop()()
+    while _later:
+        node = _later.pop()()
         if node is not None:
             found.append(node)
     return found
@@ -87,6 +95,8 @@ def _relocated(error: ChainruleError, node: Node) -> ChainruleError:
 
 def _run(outputs: list[Node]) -> None:
     backlog.clear()
+    # Shallow first: what only they need is dropped before the deep ones are begun.
+    outputs = sorted(outputs, key=lambda n: n.depth)
     order = toposort(outputs, enter=lambda n: n.value is None)
     keep = _kept(order, outputs)
     waiting = _count_users(order)

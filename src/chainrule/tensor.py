@@ -21,7 +21,7 @@ from .grad_mode import set_grad_enabled
 from .graph import Node, leaf, toposort
 from .handle import Handle, require_floating, strides_of, written
 from .history import GradFn, RemovableHandle, why
-from .interpreter import run
+from .interpreter import run, run_later
 from .ops import elementwise as ew
 from .ops import movement as mv
 from .ops.op import Op
@@ -467,6 +467,7 @@ def gradients(
                 found[now] = ew.add(found[now], ct) if now in found else ct
     if not (create_graph if retain_graph is None else retain_graph):
         free(outputs, wrt)
+        run_later(*outputs)  # an output without a value would keep its whole graph alive
     return found
 
 

@@ -2,105 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..autodiff import backpropagate, is_leaf
+from ..autodiff import backpropagate, free, is_leaf
+from ..autograd.function import Function
 from ..func import flatten
-from ..grad_mode import enable_grad, no_grad
+from ..grad_mode import enable_grad, is_grad_enabled
 from ..graph import Node, record, toposort
 from ..ops.op import Op
+from ..rewrite import recorded_as
+from ..scope import Frame, Scope, context
 from ..tensor import Tensor
 
 __all__ = ["checkpoint", "checkpoint_sequential"]
 
 
 class _Inside:
-    """The graph of a checkpointed function between what enters it and one of its outputs."""
+    """What a function has recorded: its steps, and the nodes that enter it from outside."""
 
-    def __init__(self, output: Node, entering: set[Node]):
-        self.output = output
-        self.order = toposort([output], enter=lambda n: n not in entering)
-        inner = set(self.order)
-        found = dict.fromkeys(
-            x for n in self.order for x in n.inputs if x not in inner and x.requires_grad
-        )
-        leaves = (n for n in self.order if n.requires_grad and is_leaf(n))
-        self.boundary = (*found, *dict.fromkeys(leaves))
+    def __init__(self, outputs: list[Node], scope: Scope):
+        order = toposort(outputs, enter=lambda n: _is_inside(n, scope))
+        inner = set(order)
+        self.entering = list(dict.fromkeys(x for n in order for x in n.inputs if x not in inner))
+        place = {n: i for i, n in enumerate([*self.entering, *order])}
+        # Stand-ins without inputs, so that no step keeps a value.
+        self.steps = [(_alone(n), [place[x] for x in n.inputs]) for n in order]
+        self.outputs = [place[n] for n in outputs]
 
-    def copy(self) -> Node:
-        """The same graph again, as nodes without values."""
-        new: dict[Node, Node] = {}
-        for n in self.order:
-            if n.op is None or n in self.boundary or not n.inputs:
-                continue
-            inputs = tuple(new.get(x, x) for x in n.inputs)
-            new[n] = record(n.op, inputs, n.attrs, n.spec, n.op.differentiable)
-        return new.get(self.output, self.output)
-
-    def __eq__(self, other) -> bool:
-        return isinstance(other, _Inside)
-
-    def __hash__(self) -> int:
-        return hash(_Inside)
+    def again(self, entering: Sequence[Node]) -> list[Node]:
+        """Record it once more; returns its outputs."""
+        nodes = list(entering)
+        for step, places in self.steps:
+            with recorded_as(step):
+                inputs = tuple([nodes[i] for i in places])
+                nodes.append(record(step.op, inputs, step.attrs, step.spec))
+        return [nodes[i] for i in self.outputs]
 
 
-def _vjp(ct: Node, out: Node, *inputs: Node, inside: _Inside):
-    """Record the inside once more, tracked, and back-propagate through the copy."""
-    with enable_grad():
-        again = inside.copy()
-    found = backpropagate([again], [ct], inside.boundary)
-    return (*[found.get(x) for x in inside.boundary], None)
+def _is_inside(node: Node, scope: Scope) -> bool:
+    """Whether the node is an application, not let go yet, that was recorded within `scope`."""
+    at = node.scope
+    while at is not None and at is not scope:
+        at = at.parent
+    return at is scope and not is_leaf(node) and (node.value is None or bool(node.inputs))
 
 
-recompute = Op(
-    "recompute", "library", lambda *nodes, inside: nodes[-1].spec,
-    lambda *values, inside: values[-1], _vjp, None, None, None, saves=lambda node: [],
+def _alone(n: Node) -> Node:
+    return Node(n.op, (), n.attrs, n.spec, n.requires_grad, n.site, n.scope, 0)
+
+
+# x, but not before the cotangent has come: so that one inside is computed again at a time.
+after = Op(
+    "after", "library", lambda x, ct: x.spec, lambda x, ct: x, lambda g, out, x, ct: (g, None),
+    None, None, None, saves=lambda node: (),
 )
 
 
-def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None,
-               preserve_rng_state: bool = True, **kwargs: Any) -> Any:
+class CheckpointFunction(Function):
+    """The gate that stands for a checkpointed function: its backward records it once more."""
+
+    @staticmethod
+    def forward(ctx, inside: _Inside, *entering: Tensor):
+        ctx.inside = inside
+        ctx.save_for_backward(*entering)
+        ctx.set_materialize_grads(False)
+        return tuple(Tensor._from_node(n) for n in inside.again([x.node for x in entering]))
+
+    @staticmethod
+    def backward(ctx, *cts: Tensor | None):
+        arrived = [(i, ct.node) for i, ct in enumerate(cts) if ct is not None]
+        with enable_grad():
+            entering = [after(x.node, arrived[0][1]) for x in ctx.saved_tensors]
+            results = ctx.inside.again(entering)
+        outputs = [results[i] for i, _ in arrived]
+        found = backpropagate(outputs, [ct for _, ct in arrived], entering)
+        if not is_grad_enabled():
+            free(outputs, entering)
+        gradients = [found.get(x) for x in entering]
+        return None, *[None if g is None else Tensor._from_node(g) for g in gradients]
+
+
+def checkpoint(
+    function: Callable, *args: Any, use_reentrant: bool | None = None,
+    preserve_rng_state: bool = True, context_fn=None, determinism_check: str = "default",
+    debug: bool = False, **kwargs: Any,
+) -> Any:
     """function(*args, **kwargs), keeping no value of its inside for the backward pass.
 
     The inside is recorded again when backward passes, with the random numbers of the first time:
-    they are part of the graph.  Memory is that of the arguments and the result; time is one more
-    forward pass.  See PyTorch's torch.utils.checkpoint.
+    they are part of the graph, and `function` itself is called once.  Memory is that of what
+    enters and of the results; time is one more forward pass.  PyTorch's options are accepted and
+    change nothing.
 
     >>> import chainrule as torch
+    >>> from chainrule.utils.checkpoint import checkpoint
     >>> x = torch.tensor(2.0, requires_grad=True)
-    >>> torch.utils.checkpoint.checkpoint(lambda x: (x * x).sin(), x, use_reentrant=False)
-    tensor(-0.7568, grad_fn=<RecomputeBackward0>)
+    >>> checkpoint(lambda x: (x * x).sin(), x, use_reentrant=False)
+    tensor(-0.7568, grad_fn=<CheckpointFunctionBackward>)
     """
-    result = function(*args, **kwargs)
-    entering = {x.node for x in flatten((args, kwargs))[0] if isinstance(x, Tensor)}
+    saved = context.now
+    scope = Scope(saved.scope, "checkpoint", "function")
+    context.now = Frame(saved.grad_enabled, scope, saved.site)
+    try:
+        result = function(*args, **kwargs)
+    finally:
+        context.now = saved
     outputs, build = flatten(result)
-    return build([_gate(o, entering) for o in outputs])
+    inner = [isinstance(o, Tensor) and _is_inside(o.node, scope) for o in outputs]
+    if not any(o.requires_grad for o, is_inner in zip(outputs, inner) if is_inner):
+        return result
+    inside = _Inside([o.node for o, is_inner in zip(outputs, inner) if is_inner], scope)
+    entering = [Tensor._from_node(n) for n in inside.entering]
+    gates = iter(CheckpointFunction.apply(inside, *entering))
+    return build([next(gates) if is_inner else o for o, is_inner in zip(outputs, inner)])
 
 
-def _gate(output: Any, entering: set[Node]) -> Any:
-    if not isinstance(output, Tensor) or not output.requires_grad or output.node in entering:
-        return output
-    inside = _Inside(output.node, entering)
-    with no_grad():
-        plain = inside.copy()
-    inputs = (*inside.boundary, plain)
-    return Tensor._from_node(record(recompute, inputs, {"inside": inside}, plain.spec))
-
-
-def checkpoint_sequential(functions, segments: int, input: Any, use_reentrant=None, **kwargs):
-    """Checkpoint a chain of modules in `segments` pieces."""
-    functions = list(functions.children() if hasattr(functions, "children") else functions)
-    size = -(-len(functions) // segments)
-
-    def run_chain(chain):
-        def forward(x):
-            for f in chain:
-                x = f(x)
-            return x
-
-        return forward
-
-    for start in range(0, len(functions), size):
-        input = checkpoint(run_chain(functions[start : start + size]), input, **kwargs)
+def checkpoint_sequential(
+    functions, segments: int, input: Any, use_reentrant: bool | None = None,
+    preserve_rng_state: bool = True,
+) -> Any:
+    """Call a chain of functions, or a Sequential, in `segments` checkpointed pieces."""
+    chain = list(functions.children() if hasattr(functions, "children") else functions)
+    size = max(len(chain) // segments, 1)
+    cuts = [i * size for i in range(segments)] + [len(chain)]
+    for start, stop in zip(cuts, cuts[1:]):
+        input = checkpoint(_composed(chain[start:stop]), input)
     return input
+
+
+def _composed(chain: list[Callable]) -> Callable:
+    def forward(x):
+        for f in chain:
+            x = f(x)
+        return x
+
+    return forward
