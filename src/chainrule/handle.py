@@ -109,8 +109,10 @@ class Handle:
             base._write(_write_back(op, attrs, base.node, new), value_only)
 
     def _inplace(self, result: Handle) -> Any:
-        """Make `result` the value of this tensor: the second half of every in-place method."""
-        self._check_writable()
+        """Make `result` the value of this tensor: the second half of every in-place method.
+
+        The first half is `_check_writable`, which comes before anything is recorded.
+        """
         node = result.node
         if node.dtype is not self._node.spec.dtype:
             node = self._cast_result(node)

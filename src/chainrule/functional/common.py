@@ -10,6 +10,7 @@ import numpy as np
 
 from ..dtypes import bfloat16, float16, float32, float64
 from ..errors import ArgumentError, DTypeError, OutOfRange
+from ..methods.register import into
 from ..tensor import Tensor
 
 _WIDE = frozenset((float32, float64))
@@ -50,7 +51,7 @@ def _rounded(result, dtype):
 
 def stored(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
     """`result`, written into `input` first where `inplace` asks for it."""
-    return input._inplace(result) if inplace else result
+    return into(input if inplace else None, result)
 
 
 def single_too(rank: int) -> Callable:

@@ -13,7 +13,7 @@ from ..graph import Node
 from ..ops.op import Elementwise
 from ..tensor import Tensor
 from .create import as_tensor
-from .register import method
+from .register import into, method
 
 NUMBERS = (int, float, np.number, np.bool_)
 
@@ -45,7 +45,7 @@ def unary(op: Elementwise, name: str, formula: str, *aliases: str) -> Callable:
             kind = input.__class__.__name__
             raise ArgumentTypeError(f"{name} requires a Tensor, got {kind}")
         result = Tensor._from_node(op.unary(input.node))
-        return result if out is None else out._inplace(result)
+        return into(out, result)
 
     return _installed(function, name, f"{formula}, elementwise.", aliases)
 
@@ -55,7 +55,7 @@ def binary(op: Elementwise, name: str, formula: str, *aliases: str) -> Callable:
 
     def function(input, other, *, out: Tensor | None = None) -> Tensor:
         result = Tensor._from_node(op(*operands(input, other, name)))
-        return result if out is None else out._inplace(result)
+        return into(out, result)
 
     return _installed(function, name, f"{formula}, elementwise with broadcasting.", aliases)
 

@@ -40,4 +40,7 @@ def spread(args: tuple) -> tuple:
 
 def into(out: Tensor | None, result: Tensor) -> Tensor:
     """What a function with PyTorch's `out=` returns: `out` with the result written to it."""
-    return result if out is None else out._inplace(result)
+    if out is None:
+        return result
+    out._check_writable()
+    return out._inplace(result)

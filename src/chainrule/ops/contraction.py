@@ -3,19 +3,25 @@ all become."""
 
 from __future__ import annotations
 
+from functools import cache
 from math import prod
 
 import numpy as np
 
 from ..errors import ShapeError
 from ..graph import Node
-from ..shapes import spec
+from ..shapes import Spec, spec
 from .op import Op, normal, register
 
 Labels = tuple[int, ...]
 
 
 def _infer(x: Node, y: Node, *, labels: tuple[Labels, Labels, Labels]):
+    return _result(x.spec, y.spec, labels)
+
+
+@cache  # a training step contracts the same few shapes again and again
+def _result(x: Spec, y: Spec, labels: tuple[Labels, Labels, Labels]) -> Spec:
     xl, yl, ol = labels
     size = dict(zip(xl, x.shape))
     for label, n in zip(yl, y.shape):

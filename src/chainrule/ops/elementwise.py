@@ -21,6 +21,7 @@ from .op import (
     nondifferentiable,
     normal,
     register,
+    scalar,
 )
 
 __all__ = ["cast"]
@@ -453,7 +454,7 @@ def _give_nodes_operators() -> None:
         setattr(Node, f"__r{name}__", _operator(op, reflected=True))
     for name, op in {"lt": lt, "le": le, "gt": gt, "ge": ge}.items():
         setattr(Node, f"__{name}__", _operator(op))
-    setattr(Node, "__neg__", neg.unary)  # noqa: B010 - mypy knows no operator of Node
+    setattr(Node, "__neg__", lambda a: neg.unary(a))  # noqa: B010 - mypy knows no operator of Node
 
 
 _give_nodes_operators()
