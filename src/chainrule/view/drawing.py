@@ -63,7 +63,7 @@ def draw(
     node = node_of("draw", tensor)
     known = names_of(sys._getframe(1), names)
     picture = picture_of(node, known, limit, depth)
-    facts = facts_of(node, picture.order, backward) if values else Facts()
+    facts = facts_of(tensor, picture.order, backward) if values else Facts()
     svg = _Drawing(picture, facts, title or _title(node, known)).svg(facts)
     if path is not None:
         write(path, svg)
@@ -92,9 +92,9 @@ def draw_steps(
     node = node_of("draw_steps", tensor)
     known = names_of(sys._getframe(1), names)
     picture = picture_of(node, known, sys.maxsize)
-    facts = facts_of(node, picture.order, True)
+    facts = facts_of(tensor, picture.order, True)
     drawing = _Drawing(picture, facts, title or _title(node, known))
-    svgs = [drawing.svg(now) for now in stages(node, picture.order, facts)]
+    svgs = [drawing.svg(now) for now in stages(picture.order, facts)]
     if folder is not None:
         for k, svg in enumerate(svgs):
             write(os.path.join(folder, f"step-{k:02d}.svg"), svg)

@@ -6,18 +6,18 @@ program prints afterwards is what it would have printed without the drawing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..autodiff import is_leaf, seed, vjp
+from ..autodiff import is_leaf
+from ..backprop import BackProp
 from ..errors import GradError
 from ..graph import Node, toposort
-from ..history import why
 from ..interpreter import evaluate
-from ..ops.elementwise import add
-from ..scope import set_grad_mode
+from ..rewrite import share
+from ..tensor import Tensor
 
 Values = dict[Node, np.ndarray]
 
@@ -31,37 +31,38 @@ class Facts:
     shares: dict[tuple[Node, int], np.ndarray] = field(default_factory=dict)
 
 
-def evaluate_aside(nodes: Iterable[Node]) -> Values:
+def facts_of(tensor: Tensor, order: list[Node], backward: bool | None) -> Facts:
+    """Values of all nodes of `order`; gradients of `tensor` if it has any (or `backward` asks)."""
+    if backward and not tensor.requires_grad:
+        raise GradError(
+            "backward=True requires a tensor that requires grad, got one that does not",
+            hint=tensor.why(),
+        )
+    gradients: dict[Node, Node] = {}
+    shares: dict[tuple[Node, int], Node] = {}
+    if backward or (backward is None and tensor.requires_grad and not any(n.freed for n in order)):
+        found = BackProp(tensor)
+        arriving = {node: found.gradient(node) for node in order}
+        gradients = {node: ct.node for node, ct in arriving.items() if ct is not None}
+        shares = {(edge.node, edge.index): edge.downstream.node for edge in found.edges()}
+    known = iter(_evaluate_aside([*order, *gradients.values(), *shares.values()]))
+    # Each zip ends with its keys, and leaves the next values to the next.
+    return Facts(dict(zip(order, known)), dict(zip(gradients, known)), dict(zip(shares, known)))
+
+
+def _evaluate_aside(nodes: list[Node]) -> list[np.ndarray]:
     """The values of `nodes`, in a table of their own."""
-    wanted = list(nodes)
+    # A gradient that is a single share of its node is recorded twice, and computed once.
+    wanted = share(nodes)
     values: Values = {}
     with np.errstate(all="ignore"):
         for node in toposort(wanted, enter=lambda n: n.value is None):
             inputs = [values[x] if x.value is None else x.value for x in node.inputs]
             values[node] = evaluate(node, inputs)
-    return {n: values[n] if n.value is None else n.value for n in wanted}
+    return [values[n] if n.value is None else n.value for n in wanted]
 
 
-def facts_of(output: Node, order: list[Node], backward: bool | None) -> Facts:
-    """Values of all nodes of `order`; gradients of `output` if it has any (or `backward` asks)."""
-    recorded: dict[Node, Node] = {}
-    shares: dict[tuple[Node, int], Node] = {}
-    if backward and not output.requires_grad:
-        raise GradError(
-            "backward=True requires a tensor that requires grad, got one that does not",
-            hint=why(output, has_gradient=False),
-        )
-    if backward or (backward is None and differentiable(output, order)):
-        recorded, shares = _record_gradients(output, order)
-    known = evaluate_aside([*order, *recorded.values(), *shares.values()])
-    return Facts(
-        {node: known[node] for node in order},
-        {node: known[ct] for node, ct in recorded.items()},
-        {use: known[ct] for use, ct in shares.items()},
-    )
-
-
-def stages(output: Node, order: list[Node], facts: Facts) -> Iterator[Facts]:
+def stages(order: list[Node], facts: Facts) -> Iterator[Facts]:
     """What is known after each op of the forward pass, then after each op of the backward pass."""
     ops = [node for node in order if not is_leaf(node)]
     values = {node: facts.values[node] for node in order if is_leaf(node)}
@@ -77,24 +78,3 @@ def stages(output: Node, order: list[Node], facts: Facts) -> Iterator[Facts]:
         waiting = {n.inputs[i] for n, i in facts.shares if n not in passed}
         whole = {n: ct for n, ct in facts.gradients.items() if n not in waiting}
         yield Facts(values, whole, dict(shares))
-
-
-def differentiable(output: Node, order: list[Node]) -> bool:
-    return output.requires_grad and not any(node.freed for node in order)
-
-
-def _record_gradients(output: Node, order: list[Node]) -> tuple[dict, dict]:
-    """The cotangent of every node, and of every (user, input) by itself.  Hooks stay silent."""
-    saved = set_grad_mode(False)
-    try:
-        cts, shares = {output: seed(output)}, {}
-        for node in reversed(order):
-            if node not in cts or is_leaf(node):
-                continue
-            for i, (x, ct) in enumerate(zip(node.inputs, vjp(node, cts[node]))):
-                if ct is not None and x.requires_grad:
-                    shares[node, i] = ct
-                    cts[x] = add(cts[x], ct) if x in cts else ct
-        return cts, shares
-    finally:
-        set_grad_mode(saved.grad_enabled)

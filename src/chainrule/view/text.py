@@ -43,25 +43,17 @@ def show(
     %0 x = leaf*        float32[]  3  ...
     %1 y = mul(%0, %0)  float32[]  9  ...
     """
-    node = node_of("show", tensor)
-    known = names_of(sys._getframe(1), names)
-    print(graph_text(node, known.nodes, backward=backward, values=values), file=file)
-
-
-def graph_text(
-    output: Node, names: Mapping[Node, str], *, backward: bool = False, values: bool = False
-) -> str:
-    """The text that `show` prints."""
-    order = forward_order(output)
+    order = forward_order(node_of("show", tensor))
+    known = names_of(sys._getframe(1), names).nodes
     facts = Facts({n: n.value for n in order if n.value is not None})
     if values or backward:
-        facts = facts_of(output, order, backward)
+        facts = facts_of(tensor, order, backward)
     number = {node: f"%{i}" for i, node in enumerate(order)}
-    text = _table([_line(node, number, names, facts) for node in order])
+    text = _table([_line(node, number, known, facts) for node in order])
     if backward:
         steps = [_step(n, number, facts) for n in reversed(order) if inputs_of(n)]
         text += "\n\nbackward\n" + _table([step for step in steps if step])
-    return text
+    print(text, file=file)
 
 
 def _line(
