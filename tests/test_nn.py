@@ -218,6 +218,15 @@ def test_batch_norm_moves_its_averages_in_training_only():
     assert (layer.running_mean.item(), layer.running_var.item()) == (0, 1)
 
 
+def test_batch_norm_without_momentum_averages_all_batches_and_computes_nothing():
+    layer = nn.BatchNorm1d(1, momentum=None)
+    for batch in ([[1.0], [3.0]], [[4.0], [8.0]], [[0.0], [2.0]]):
+        layer(torch.tensor(batch))
+    assert layer.num_batches_tracked.node.value is None
+    assert layer.running_mean.item() == pytest.approx((2 + 6 + 1) / 3)
+    assert layer.running_var.item() == pytest.approx((2 + 8 + 2) / 3)
+
+
 def test_dropout_is_the_identity_in_evaluation():
     x = torch.ones(1000)
     layer = nn.Dropout(0.25)

@@ -51,14 +51,15 @@ def batch_norm(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     training: bool = False,
-    momentum: float = 0.1,
+    momentum: float | Tensor = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias for each channel.
 
     input (N, C, *).  In training, mean and variance are those of the batch, and the running ones
     move towards them in place, r <- (1 - momentum) r + momentum m, with the unbiased variance.
-    Otherwise the running ones are used.  Ioffe and Szegedy, Batch Normalization, 2015.
+    Otherwise the running ones are used.  Unlike PyTorch's, `momentum` may be a tensor ().
+    Ioffe and Szegedy, Batch Normalization, 2015.
 
     >>> import chainrule as torch
     >>> x = torch.tensor([[1.0], [3.0]])
@@ -97,10 +98,10 @@ def _check_count(name: str, what: str, count: int, x: Tensor) -> None:
         )
 
 
-def _update(running: Tensor | None, batch: Tensor, momentum: float) -> None:
+def _update(running: Tensor | None, batch: Tensor, momentum: float | Tensor) -> None:
     if running is not None:
         with no_grad():
-            running.mul_(1 - momentum).add_(batch.detach(), alpha=momentum)
+            running.mul_(1 - momentum).add_(batch.detach() * momentum)
 
 
 @composite("ViewBackward0")

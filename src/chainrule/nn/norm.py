@@ -141,11 +141,11 @@ class _BatchNorm(_RunningNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_rank(input)
-        momentum = 0.0 if self.momentum is None else self.momentum
+        momentum: Any = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            count = self.num_batches_tracked.add_(1)
             if self.momentum is None:
-                momentum = 1.0 / self.num_batches_tracked.item()
+                momentum = 1 / count.double()
         tracks = self.running_mean is not None
         return F.batch_norm(
             input,
