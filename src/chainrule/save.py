@@ -11,7 +11,6 @@ import, none is run.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import operator
@@ -30,6 +29,7 @@ import numpy as np
 from . import dtypes
 from .devices import device, require_cpu
 from .errors import ArgumentTypeError, ChainruleError
+from .files import write_atomically
 from .nn.module import Module
 from .nn.parameter import Buffer, Parameter
 from .ops.elementwise import detach
@@ -41,6 +41,7 @@ KEY = "chainrule"  # of our entry in the metadata
 LENGTH = 8  # bytes of a safetensors file that hold the length of its header
 NO_CHECKSUM = "00000000"
 CHECKSUM = re.compile(rb'\\"crc32\\":\\"([0-9a-f]{8})\\"')
+MODULE_TABLES = ("_parameters", "_buffers", "_modules")
 # Functions a module may hold; all of them compute tensors from tensors.
 FUNCTION_HOMES = ("chainrule.functional", "chainrule.methods", "chainrule.nn")
 SAFETENSORS = {
@@ -85,7 +86,9 @@ def save(
     """
     data = _to_bytes(obj)
     if isinstance(f, (str, os.PathLike)):
-        _write_atomically(os.fspath(f), data)
+        if not os.path.isdir(os.path.dirname(os.path.realpath(f))):
+            raise CheckpointError(f"save requires a folder that exists, got {os.fspath(f)!r}")
+        write_atomically(f, data)
     elif hasattr(f, "write"):
         f.write(data)
     else:
@@ -205,9 +208,6 @@ class Writer:
         return name
 
 
-MODULE_TABLES = ("_parameters", "_buffers", "_modules")
-
-
 def _storage(t: Tensor) -> Tensor:
     """The tensor that owns t's values, as long as t shows all of them."""
     while t._base is not None and t._step[0] is detach:
@@ -229,38 +229,6 @@ def _checksum(data: bytes | bytearray, field: re.Match) -> int:
     start, end = field.span(1)
     view = memoryview(data)
     return zlib.crc32(view[end:], zlib.crc32(NO_CHECKSUM.encode(), zlib.crc32(view[:start])))
-
-
-def _write_atomically(path: str, data: bytes | bytearray) -> None:
-    target = os.path.realpath(path)  # behind a link: the link stays, its file is replaced
-    folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
-        raise CheckpointError(f"save requires a folder that exists, got {path!r}")
-    # In the same folder, hence on the same disk, where a rename is atomic.
-    temporary = f"{target}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if os.path.exists(target):
-            os.chmod(temporary, os.stat(target).st_mode)
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: str) -> None:
-    """Put the rename itself on the disk, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 # ---------------------------------------------------------------------- reading

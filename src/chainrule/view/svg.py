@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..files import write_atomically
 
 SIZE = 12.0  # of the text, in pixels
 MARGIN = 24.0
@@ -155,18 +156,9 @@ def smooth(points: Sequence[tuple[float, float]]) -> str:
 
 
 def write(path: str | os.PathLike, text: str) -> None:
-    """Write a file whole or not at all: a temporary file, then a rename."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    """Write a text file whole or not at all, in a folder that is made if need be."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text.encode())
 
 
 def png(pixels: np.ndarray) -> str:
