@@ -143,8 +143,8 @@ def _line(page: Page, place: _Scale, line: Points, ink: str) -> None:
 
 
 def _names(page: Page, ends: list[tuple[float, float, str, str]]) -> None:
-    """Write each line's name at its end, pushed down where two would overlap."""
-    lowest = -math.inf
-    for y, x, name, ink in sorted(ends):
-        lowest = max(y, lowest + 15)
-        page.text(x + 8, lowest, name, f"name {ink}-ink")
+    """Write each line's name at its end, pushed up where two would overlap: below is the axis."""
+    highest = math.inf
+    for y, x, name, ink in sorted(ends, reverse=True):
+        highest = min(y, highest - 15)
+        page.text(x + 8, highest, name, f"name {ink}-ink")
