@@ -88,6 +88,18 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
     return loss.sum() if reduction == "sum" else loss
 
 
+def from_old_arguments(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction that PyTorch's old arguments stand for, where they are given."""
+    if size_average is None and reduce is None:
+        return reduction
+    kept = "mean" if size_average is None or size_average else "sum"
+    reduction = kept if reduce is None or reduce else "none"
+    warnings.warn(
+        f"size_average and reduce are deprecated; write reduction={reduction!r}", stacklevel=5
+    )
+    return reduction
+
+
 def reduction_of(
     name: str,
     size_average: bool | None,
@@ -95,17 +107,14 @@ def reduction_of(
     reduction: str,
     extra: tuple[str, ...] = (),
 ) -> str:
-    """What to do with the elements, from PyTorch's old arguments where they are given."""
-    if size_average is not None or reduce is not None:
-        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
-        warnings.warn(
-            f"size_average and reduce are deprecated; write reduction={reduction!r}", stacklevel=4
-        )
+    """What to do with the elements of a loss; anything else raises ArgumentError."""
+    reduction = from_old_arguments(size_average, reduce, reduction)
     check_reduction(name, reduction, extra)
     return reduction
 
 
 def check_reduction(name: str, reduction: str, extra: tuple[str, ...] = ()) -> None:
+    """Raise ArgumentError unless the loss `name` knows `reduction`."""
     allowed = ("none", "mean", "sum", *extra)
     if reduction not in allowed:
         raise ArgumentError(f"{name} requires reduction in {allowed}, got {reduction!r}")

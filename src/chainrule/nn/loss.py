@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functional as F
+from ..functional.common import from_old_arguments
 from ..tensor import Tensor
 from .module import Module
 
@@ -12,15 +13,12 @@ from .module import Module
 class _Loss(Module):
     """A loss with its reduction: the mean, the sum, or 'none'.
 
-    `size_average` and `reduce` are PyTorch's former names for the same choice.
+    `size_average` and `reduce` are PyTorch's old arguments for the same choice.
     """
 
     def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean"):
         super().__init__()
-        if size_average is not None or reduce is not None:
-            kept = "mean" if size_average is None or size_average else "sum"
-            reduction = kept if reduce is None or reduce else "none"
-        self.reduction = reduction
+        self.reduction = from_old_arguments(size_average, reduce, reduction)
 
 
 class _WeightedLoss(_Loss):
