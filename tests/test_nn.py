@@ -128,7 +128,7 @@ WRONG_SETTINGS = [
     (lambda: nn.ConvTranspose2d(3, 4, 3, padding="same"), "padding as integers, got 'same'"),
     (
         lambda: nn.ConvTranspose2d(3, 4, 3, padding_mode="reflect"),
-        "ConvTranspose2d requires padding_mode 'zeros', got 'reflect'",
+        "ConvTranspose2d requires padding_mode in ('zeros',), got 'reflect'",
     ),
     (
         lambda: nn.ConvTranspose1d(1, 1, 3, stride=2)(torch.ones(1, 1, 4), output_size=(20,)),

@@ -100,10 +100,10 @@ def _check_steps(name: str, **steps: tuple[int, ...]) -> None:
             raise ShapeError(f"{name} requires {what} >= {low}, got {values}")
 
 
-def _widths(
+def border(
     name: str, padding: str | Ints, stride: tuple, dilation: tuple, size: tuple
 ) -> list[tuple[int, int]]:
-    """How many zeros go before and behind each spatial axis."""
+    """How many elements go before and behind each spatial axis."""
     rank = len(size)
     if not isinstance(padding, str):
         padding = per_axis(name, padding, rank)
@@ -115,7 +115,7 @@ def _widths(
         raise ArgumentError(f"{name} requires padding 'valid' or 'same', got {padding!r}")
     if max(stride) > 1:
         raise ShapeError(f"{name} requires stride 1 with padding='same', got stride {stride}")
-    # An odd total puts the spare zero behind.
+    # Of an odd total the spare one goes behind.
     return [(d * (k - 1) // 2, d * (k - 1) - d * (k - 1) // 2) for d, k in zip(dilation, size)]
 
 
@@ -129,7 +129,7 @@ def _convolve(name, x, weight, bias, stride, padding, dilation, groups, rank) ->
     stride, dilation = per_axis(name, stride, rank), per_axis(name, dilation, rank)
     _check_steps(name, stride=stride, dilation=dilation)
     size = tuple(weight.shape[2:])
-    padded = pad_value(x, _widths(name, padding, stride, dilation, size), 0)
+    padded = pad_value(x, border(name, padding, stride, dilation, size), 0)
     reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, size))
     if any(n < r for n, r in zip(padded.shape[2:], reach)):
         raise ShapeError(

@@ -7,6 +7,7 @@ from typing import Any
 from .. import functional as F
 from ..errors import ArgumentError
 from ..functional.common import per_axis
+from ..functional.conv import border
 from ..methods.create import empty
 from ..tensor import Tensor
 from .linear import init_uniform
@@ -70,11 +71,10 @@ class _ConvNd(Module):
                 f"{name} requires in_channels and out_channels divisible by groups, got "
                 f"{self.in_channels}, {self.out_channels} and {self.groups}"
             )
-        if self.padding_mode not in (_PADDING_MODES[:1] if self.transposed else _PADDING_MODES):
+        modes = ("zeros",) if self.transposed else _PADDING_MODES
+        if self.padding_mode not in modes:
             raise ArgumentError(
-                f"{name} requires padding_mode in {_PADDING_MODES}, got {self.padding_mode!r}"
-                if not self.transposed
-                else f"{name} requires padding_mode 'zeros', got {self.padding_mode!r}"
+                f"{name} requires padding_mode in {modes}, got {self.padding_mode!r}"
             )
         if isinstance(self.padding, str):
             if self.transposed or self.padding not in ("valid", "same"):
@@ -89,22 +89,14 @@ class _ConvNd(Module):
         """Draw the weights anew: uniform in +-1/sqrt(fan_in)."""
         init_uniform(self.weight, self.bias)
 
-    def _border(self) -> list[int]:
-        """The widths that F.pad wants, last axis first."""
-        widths: list[int] = []
-        for i in reversed(range(self.rank)):
-            if isinstance(self.padding, str):
-                total = self.dilation[i] * (self.kernel_size[i] - 1)
-                total = 0 if self.padding == "valid" else total
-                widths += [total // 2, total - total // 2]
-            else:
-                widths += [self.padding[i]] * 2
-        return widths
-
     def _convolve(self, function: Any, input: Tensor) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
-            input = F.pad(input, self._border(), self.padding_mode)
+            widths = border(
+                self._get_name(), padding, self.stride, self.dilation, self.kernel_size
+            )
+            last_axis_first = [width for pair in reversed(widths) for width in pair]
+            input = F.pad(input, last_axis_first, self.padding_mode)
             padding = (0,) * self.rank
         return function(
             input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
