@@ -19,8 +19,9 @@ _CHUNKS = {"RNN": 1, "LSTM": 4, "GRU": 3}
 
 
 class _Recurrent(Module):
-    """What networks and cells share: the start of their weights."""
+    """What networks and cells share: the start of their weights, and the width of their input."""
 
+    input_size: int
     hidden_size: int
 
     def reset_parameters(self) -> None:
@@ -28,6 +29,18 @@ class _Recurrent(Module):
         bound = 1 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0
         for weight in self.parameters():
             init.uniform_(weight, -bound, bound)
+
+    def _check_width(self, input: Tensor) -> None:
+        if input.shape[-1] != self.input_size:
+            raise ShapeError(
+                f"{self._get_name()} requires input.shape[-1] == input_size, got "
+                f"{tuple(input.shape)} and {self.input_size}"
+            )
+
+    def _broken_rule(self, input: Tensor, *args: Any) -> tuple[str, str | None] | None:
+        if tuple(input.shape)[-1:] == (self.input_size,):
+            return None
+        return "input.shape[-1] == input_size", None
 
 
 class RNNBase(_Recurrent):
@@ -158,11 +171,7 @@ class RNNBase(_Recurrent):
 
     def _start(self, input: Tensor, hx: Any, batch: int) -> tuple[Tensor, ...]:
         """The initial state, zeros by default, checked against the batch."""
-        if input.shape[-1] != self.input_size:
-            raise ShapeError(
-                f"{self._get_name()} requires input.shape[-1] == input_size, got "
-                f"{tuple(input.shape)} and {self.input_size}"
-            )
+        self._check_width(input)
         count = self.num_layers * (1 + self.bidirectional)
         shapes = [(count, batch, size) for size in self._state_sizes()]
         if hx is None:
@@ -188,11 +197,6 @@ class RNNBase(_Recurrent):
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
         output, (final,) = self._run(input, None if hx is None else (hx,))
         return output, final
-
-    def _broken_rule(self, input: Tensor, *args: Any) -> tuple[str, str | None] | None:
-        if tuple(input.shape)[-1:] == (self.input_size,):
-            return None
-        return "input.shape[-1] == input_size", None
 
     def extra_repr(self) -> str:
         parts = [f"{self.input_size}, {self.hidden_size}"]
@@ -323,21 +327,13 @@ class RNNCellBase(_Recurrent):
         return result if input.dim() == 2 else tuple(h.squeeze(0) for h in result)
 
     def _check(self, x: Tensor, hx: tuple[Tensor, ...]) -> None:
-        name = self._get_name()
-        if x.shape[-1] != self.input_size:
-            raise ShapeError(
-                f"{name} requires input.shape[-1] == input_size, got {tuple(x.shape)} and "
-                f"{self.input_size}"
-            )
+        self._check_width(x)
         wanted = (x.shape[0], self.hidden_size)
         for h in hx:
             if tuple(h.shape) != wanted:
-                raise ShapeError(f"{name} requires a state {wanted}, got {tuple(h.shape)}")
-
-    def _broken_rule(self, input: Tensor, *args: Any) -> tuple[str, str | None] | None:
-        if tuple(input.shape)[-1:] == (self.input_size,):
-            return None
-        return "input.shape[-1] == input_size", None
+                raise ShapeError(
+                    f"{self._get_name()} requires a state {wanted}, got {tuple(h.shape)}"
+                )
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
