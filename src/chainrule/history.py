@@ -15,9 +15,11 @@ def why(node: Node, has_gradient: bool) -> str:
         state = "has a gradient" if has_gradient else "gets a gradient when backward() passes"
         return f"This leaf requires grad since {node.where} and {state}."
     if node.requires_grad:
+        kept = "retain_grad() kept its own gradient" if has_gradient else (
+            "its own gradient is kept only after retain_grad()")
         return (
             f"This tensor requires grad: {node.name}, recorded at {node.where}, depends on a "
-            "leaf that requires grad; its own gradient is kept only after retain_grad()."
+            f"leaf that requires grad; {kept}."
         )
     if node.lost is not None:
         reason, site = node.lost
@@ -31,12 +33,14 @@ class RemovableHandle:
     """What registering a hook returns: `remove()` takes the hook away again."""
 
     def __init__(self, hooks: list, hook: Callable):
-        self._hooks, self._hook = hooks, hook
+        self._hooks = hooks
+        self._hook: Callable | None = hook
         hooks.append(hook)
 
     def remove(self) -> None:
-        if self._hook in self._hooks:
+        if self._hook is not None:
             self._hooks.remove(self._hook)
+            self._hook = None
 
     def __enter__(self):
         return self

@@ -8,8 +8,8 @@ from ..errors import OutOfRange, ShapeError
 from ..graph import Node, leaf
 from ..shapes import spec
 from .elementwise import fill
-from .movement import stack_batch
-from .op import Op, register, reshape
+from .movement import inverse, permute, stack_batch
+from .op import Op, align, register, reshape
 
 
 def check_range(name: str, index: np.ndarray, n: int, least: int = 0) -> None:
@@ -163,34 +163,39 @@ def _add_rows(out, index, rows):
     )
 
 
-def _with_batch_index(flags, inputs, axis):
-    """Inputs with a leading batch axis and one more index array, 0..B-1, for that axis."""
-    x, *rest = stack_batch(flags, inputs)
-    n, rank = x.shape[0], max(i.ndim for i in rest) - 1
+def _fronted(rank: int, axis: int, count: int) -> tuple[int, ...]:
+    """The axes of a batched array, with `count` of them from `axis` on right behind the batch."""
+    moved = tuple(range(axis + 1, axis + 1 + count))
+    return (0, *moved, *range(1, axis + 1), *range(axis + 1 + count, rank))
+
+
+def _batch_indices(indices: list[Node]) -> list[Node]:
+    """Index arrays for a leading batch axis too: 0..B-1 is the index along that axis."""
+    n, rank = indices[0].shape[0], max(i.ndim for i in indices) - 1
     own = reshape(leaf(np.arange(n)), shape=(n,) + (1,) * rank)
-    return x, own, [
-        reshape(i, shape=(n,) + (1,) * (rank + 1 - i.ndim) + i.shape[1:]) for i in rest
-    ]
+    return [own, *[align(i, rank) for i in indices]]
 
 
 def _take_batch(flags, x, *indices, axis):
     if not any(flags[1:]):
         return take(x, *indices, axis=axis + 1)
-    if axis:
-        raise ShapeError("vmap requires indexed axes to come first where the index is batched")
-    x, own, rest = _with_batch_index(flags, (x, *indices), axis)
-    return take(x, own, *rest, axis=0)
+    x, *rest = stack_batch(flags, (x, *indices))
+    own, *rest = _batch_indices(rest)
+    front = permute(x, axes=_fronted(x.ndim, axis, len(rest)))
+    out = take(front, own, *rest, axis=0)
+    return permute(out, axes=inverse(_fronted(out.ndim, axis, rest[0].ndim - 1)))
 
 
 def _put_batch(flags, x, v, *indices, axis, accumulate):
     if not any(flags[2:]):
         x, v = stack_batch(flags[:2], (x, v))
         return put(x, v, *indices, axis=axis + 1, accumulate=accumulate)
-    if axis:
-        raise ShapeError("vmap requires indexed axes to come first where the index is batched")
-    x, v, *indices = stack_batch(flags, (x, v, *indices))
-    x, own, rest = _with_batch_index((True,) * (1 + len(indices)), (x, *indices), axis)
-    return put(x, v, own, *rest, axis=0, accumulate=accumulate)
+    x, v, *rest = stack_batch(flags, (x, v, *indices))
+    own, *rest = _batch_indices(rest)
+    axes = _fronted(x.ndim, axis, len(rest))
+    v = permute(v, axes=_fronted(v.ndim, axis, rest[0].ndim - 1))
+    out = put(permute(x, axes=axes), v, own, *rest, axis=0, accumulate=accumulate)
+    return permute(out, axes=inverse(axes))
 
 
 take = _op(  # x[:, ..., i0, i1, ...]: index arrays on neighbouring axes from `axis` on
