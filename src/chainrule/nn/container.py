@@ -9,6 +9,7 @@ from ..errors import ArgumentError, ArgumentTypeError, OutOfRange
 from ..tensor import Tensor
 from .module import Module
 from .parameter import Parameter
+from .text import block
 
 
 class _Numbered(Module):
@@ -148,7 +149,7 @@ class ModuleList(_Numbered):
             (f"({a}): {text}" if a == b else f"({a}-{b}): {b - a + 1} x {text}")
             for a, b, text in runs
         ]
-        return _block(self, lines, indent="  ")
+        return block(self._get_name(), lines)
 
 
 class ModuleDict(Module):
@@ -257,7 +258,7 @@ class ParameterList(Module):
 
     def __repr__(self) -> str:
         lines = [f"({i}): {_described(v, lambda t: t.dtype)}" for i, v in enumerate(self)]
-        return _block(self, lines, "    ")
+        return block(self._get_name(), lines, indent="    ")
 
 
 class ParameterDict(Module):
@@ -326,7 +327,7 @@ class ParameterDict(Module):
 
     def __repr__(self) -> str:
         lines = [f"({k}): {_described(v, lambda t: t.type())}" for k, v in self.items()]
-        return _block(self, lines, "    ")
+        return block(self._get_name(), lines, indent="    ")
 
 
 def _as_parameter(value: Any) -> Any:
@@ -340,11 +341,6 @@ def _described(value: Any, kind_of: Callable[[Tensor], Any]) -> str:
     size = "x".join(str(n) for n in value.shape)
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
     return f"{kind} containing: [{kind_of(value)} of size {size}]"
-
-
-def _block(module: Module, lines: list[str], indent: str) -> str:
-    body = "".join("\n" + indent + line.replace("\n", "\n" + indent) for line in lines)
-    return f"{module._get_name()}({body}\n)" if lines else f"{module._get_name()}()"
 
 
 def _pairs(module: Module, given: Any) -> Iterable[tuple[str, Any]]:

@@ -13,6 +13,7 @@ from ..tensor import Tensor
 from .linear import init_uniform
 from .module import Module
 from .parameter import Parameter
+from .text import unusual
 
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -120,13 +121,10 @@ class _ConvNd(Module):
             f"kernel_size={self.kernel_size}",
             f"stride={self.stride}",
         ]
-        parts += [f"padding={self.padding}"] if self.padding != zeros else []
-        parts += [f"dilation={self.dilation}"] if self.dilation != ones else []
-        if self.output_padding != zeros:
-            parts.append(f"output_padding={self.output_padding}")
-        parts += [f"groups={self.groups}"] if self.groups != 1 else []
+        defaults = {"padding": zeros, "dilation": ones, "output_padding": zeros, "groups": 1}
+        parts += unusual(self, defaults)
         parts += ["bias=False"] if self.bias is None else []
-        parts += [f"padding_mode={self.padding_mode}"] if self.padding_mode != "zeros" else []
+        parts += unusual(self, {"padding_mode": "zeros"})
         return ", ".join(parts)
 
 

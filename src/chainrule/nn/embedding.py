@@ -12,6 +12,7 @@ from ..tensor import Tensor
 from . import init
 from .module import Module
 from .parameter import Parameter
+from .text import unusual
 
 
 class Embedding(Module):
@@ -117,7 +118,6 @@ class Embedding(Module):
         )
 
     def extra_repr(self) -> str:
-        parts = [f"{self.num_embeddings}, {self.embedding_dim}"]
         defaults = {
             "padding_idx": None,
             "max_norm": None,
@@ -125,7 +125,5 @@ class Embedding(Module):
             "scale_grad_by_freq": False,
             "sparse": False,
         }
-        for name, default in defaults.items():
-            if getattr(self, name) != default:
-                parts.append(f"{name}={getattr(self, name)}")
-        return ", ".join(parts)
+        sizes = f"{self.num_embeddings}, {self.embedding_dim}"
+        return ", ".join([sizes, *unusual(self, defaults)])

@@ -15,6 +15,7 @@ from .convert import conversion
 from .explain import refusal
 from .hooks import Hook, add_hook, call_with_hooks
 from .parameter import Buffer, Parameter
+from .text import block
 
 M = TypeVar("M", bound="Module")
 _TABLES = ("_parameters", "_buffers", "_modules")
@@ -575,12 +576,8 @@ class Module:
         lines = extra.split("\n") if extra else []
         if len(lines) == 1 and not self._modules:
             return f"{self._get_name()}({extra})"
-        lines += [
-            f"({name}): " + repr(child).replace("\n", "\n  ")
-            for name, child in self._modules.items()
-        ]
-        body = "".join(f"\n  {line}" for line in lines)
-        return f"{self._get_name()}({body}\n)" if lines else f"{self._get_name()}()"
+        lines += [f"({name}): {child!r}" for name, child in self._modules.items()]
+        return block(self._get_name(), lines)
 
 
 def _join(prefix: str, name: str) -> str:

@@ -13,6 +13,7 @@ from ..tensor import Tensor
 from . import init
 from .module import Module
 from .parameter import Parameter
+from .text import unusual
 from .utils.rnn import PackedSequence
 
 _CHUNKS = {"RNN": 1, "LSTM": 4, "GRU": 3}
@@ -199,7 +200,6 @@ class RNNBase(_Recurrent):
         return output, final
 
     def extra_repr(self) -> str:
-        parts = [f"{self.input_size}, {self.hidden_size}"]
         defaults = {
             "proj_size": 0,
             "num_layers": 1,
@@ -208,10 +208,8 @@ class RNNBase(_Recurrent):
             "dropout": 0,
             "bidirectional": False,
         }
-        for name, default in defaults.items():
-            if getattr(self, name) != default:
-                parts.append(f"{name}={getattr(self, name)}")
-        return ", ".join(parts)
+        sizes = f"{self.input_size}, {self.hidden_size}"
+        return ", ".join([sizes, *unusual(self, defaults)])
 
 
 class RNN(RNNBase):
