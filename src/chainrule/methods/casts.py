@@ -22,7 +22,12 @@ def _dtype_of(x):
 
 
 def result_type(tensor1, tensor2) -> dtypes.dtype:
-    """The dtype that arithmetic between the two gives."""
+    """The dtype that arithmetic between the two gives.
+
+    >>> import chainrule as torch
+    >>> torch.result_type(torch.ones(2, dtype=torch.int64), 1.5)
+    torch.float32
+    """
     pairs = [p for p in map(_dtype_of, (tensor1, tensor2)) if p]
     if len(pairs) == 2:
         return dtypes.result_type(pairs)
@@ -64,7 +69,15 @@ def _cast(self: Tensor, dtype: dtypes.dtype) -> Tensor:
 @method()
 def to(self: Tensor, *args, dtype=None, device=None, non_blocking=False, copy=False,
        memory_format=None) -> Tensor:
-    """This tensor in another dtype; the only device is the CPU."""
+    """This tensor in another dtype; itself where nothing changes, unless `copy`.
+
+    The dtype is given as such or as a tensor's.  Raises RuntimeError for a device other than the
+    CPU.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([1.7, -1.7]).to(torch.int64)
+    tensor([ 1, -1])
+    """
     for arg in args:
         if isinstance(arg, dtypes.dtype):
             dtype = arg
@@ -109,7 +122,10 @@ _TYPE_NAMES = {
 
 @method()
 def type(self: Tensor, dtype=None, non_blocking=False):
-    """The name of the tensor's type, or this tensor in another dtype."""
+    """The name of the tensor's type, or this tensor in another dtype.
+
+    Raises ValueError for a name that is none of PyTorch's.
+    """
     if dtype is None:
         return f"torch.{_TYPE_NAMES[self.dtype.name]}Tensor"
     if isinstance(dtype, str):

@@ -43,7 +43,15 @@ def tensor(data: Any, *, dtype: DType | None = None, device=None, requires_grad=
 
 
 def as_tensor(data: Any, dtype: DType | None = None, device=None) -> Tensor:
-    """`data` itself when it is a tensor of this dtype, else a new leaf."""
+    """`data` itself when it is a tensor of this dtype, else a new leaf with a copy.
+
+    PyTorch's shares the memory of an array; this one never does.
+
+    >>> import chainrule as torch
+    >>> x = torch.ones(2)
+    >>> torch.as_tensor(x) is x
+    True
+    """
     require_cpu(device)
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype is dtype else data.to(dtype)
@@ -54,7 +62,10 @@ asarray = as_tensor
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
-    """A tensor with a copy of the array's values (PyTorch's would share the memory)."""
+    """A tensor with a copy of the array's values: PyTorch's would share the memory.
+
+    Raises TypeError for anything but an array of numbers.
+    """
     if not isinstance(array, np.ndarray):
         raise ArgumentTypeError(
             f"from_numpy requires a NumPy array, got {type(array).__name__} (expected np.ndarray)"
@@ -240,7 +251,15 @@ def _keyword_size(function):
 
 def ones(*size, dtype=None, device=None, requires_grad=False, out=None, layout=None,
          pin_memory=False) -> Tensor:
-    """A tensor of ones."""
+    """A tensor of ones, in the default dtype unless one is given.
+
+    Lengths are given as ones(2, 3) or ones((2, 3)); raises RuntimeError for negative ones.
+
+    >>> import chainrule as torch
+    >>> torch.ones(2, 2, dtype=torch.int64)
+    tensor([[1, 1],
+            [1, 1]])
+    """
     require_cpu(device)
     shape = shape_of("ones", size)
     return _finish(np.ones(shape, (dtype or dtypes.default_dtype()).np), requires_grad)
@@ -264,7 +283,14 @@ def empty_strided(size, stride, **kwargs) -> Tensor:
 
 def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, out=None,
          layout=None) -> Tensor:
-    """A tensor filled with one number; its dtype is the number's unless given."""
+    """A tensor filled with one number; its dtype is the number's unless given.
+
+    Raises ValueError where an integer does not fit into the dtype.
+
+    >>> import chainrule as torch
+    >>> torch.full((2,), 7)
+    tensor([7, 7])
+    """
     require_cpu(device)
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
@@ -280,7 +306,13 @@ def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Ten
 
 
 def eye(n: int, m: int | None = None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """The identity matrix, n x m."""
+    """The identity matrix, n x m.
+
+    >>> import chainrule as torch
+    >>> torch.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     require_cpu(device)
     return _finish(np.eye(n, m, dtype=(dtype or dtypes.default_dtype()).np), requires_grad)
 
@@ -291,7 +323,9 @@ def _numbers(*values):
 
 def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False, out=None,
            layout=None) -> Tensor:
-    """start, start + step, ... below end.
+    """start, start + step, ... below end: int64 for integers, else the default dtype.
+
+    Raises RuntimeError when the step is 0 or leads away from `end`.
 
     >>> import chainrule as torch
     >>> torch.arange(3), torch.arange(0, 1, 0.25)
@@ -315,7 +349,12 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
 
 
 def linspace(start, end, steps: int, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """`steps` numbers from start to end, both included."""
+    """`steps` numbers from start to end, both included.
+
+    >>> import chainrule as torch
+    >>> torch.linspace(0, 1, 3)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
     require_cpu(device)
     start, end, steps = _numbers(start, end, steps)
     dtype = dtype or dtypes.default_dtype()
@@ -411,7 +450,10 @@ def zero_(self) -> Tensor:
 
 @method()
 def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
-    """Write the values of `src`, broadcast and cast."""
+    """Write the values of `src`, broadcast to this tensor's shape and cast to its dtype.
+
+    Raises RuntimeError where the shape does not broadcast, and for a leaf that requires grad.
+    """
     self._check_writable()
     source = as_tensor(src)
     node = source.node

@@ -20,7 +20,12 @@ __all__ = ["diag", "diag_embed", "diagonal", "tril", "tril_indices", "triu", "tr
 @method()
 @composite("DiagonalBackward0")
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The diagonal of the two axes, as the last axis: a view."""
+    """The diagonal of the two axes, as the last axis: a view.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([[1, 2], [3, 4]]).diagonal()
+    tensor([1, 4])
+    """
     a, b = (axis_index("diagonal", d, input.ndim) for d in (dim1, dim2))
     rows, cols = input.shape[a], input.shape[b]
     count = max(0, min(rows + min(offset, 0), cols - max(offset, 0)))
@@ -34,7 +39,13 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 
 @method()
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The diagonal of a matrix, or the matrix with this diagonal."""
+    """The diagonal of a matrix, or the matrix with this diagonal.
+
+    >>> import chainrule as torch
+    >>> torch.diag(torch.tensor([1, 2]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
     if input.ndim == 2:
         return input.diagonal(diagonal)
     return diag_embed(input, diagonal)

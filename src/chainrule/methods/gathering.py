@@ -68,7 +68,15 @@ def _check_known(name: str, index: Tensor, n: int) -> None:
 @method()
 @composite("GatherBackward0")
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad=False, out=None) -> Tensor:
-    """out[i][j] = input[index[i][j]][j] for dim 0."""
+    """out[i][j] = input[index[i][j]][j] for dim 0.
+
+    `index` has the input's number of axes and is nowhere longer but along `dim`, else RuntimeError.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([[1, 2], [3, 4]]).gather(1, torch.tensor([[0, 0], [1, 0]]))
+    tensor([[1, 1],
+            [4, 3]])
+    """
     _index_tensor("gather", index)
     if not input.ndim:
         return reshape(gather(reshape(input, 1), 0, reshape(index, -1)), tuple(index.shape))
@@ -113,7 +121,16 @@ def _scattered(op, name: str, input: Tensor, dim: int, index: Tensor, src: Any) 
 @composite("ScatterBackward0")
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value=None,
             reduce: str | None = None) -> Tensor:
-    """input with out[index[i][j]][j] = src[i][j] for dim 0."""
+    """input with out[index[i][j]][j] = src[i][j] for dim 0; `src` is a tensor or a number.
+
+    Where a place is named twice, the last one stays.  Raises ValueError for a `reduce` other than
+    None and "add"; PyTorch's "multiply" is not there.
+
+    >>> import chainrule as torch
+    >>> torch.zeros(2, 3).scatter(1, torch.tensor([[2], [0]]), 1.0)
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
     src = value if src is None else src
     if reduce == "add":
         return scatter_add(input, dim, index, as_tensor(src, dtype=input.dtype).expand(
@@ -126,7 +143,12 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value=No
 @method(inplace=True)
 @composite("ScatterAddBackward0")
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """input with out[index[i][j]][j] += src[i][j] for dim 0; repeated places add up."""
+    """input with out[index[i][j]][j] += src[i][j] for dim 0; repeated places add up.
+
+    >>> import chainrule as torch
+    >>> torch.zeros(3).scatter_add(0, torch.tensor([0, 2, 2]), torch.ones(3))
+    tensor([1., 0., 2.])
+    """
     return _scattered(ix.scatter_add, "scatter_add", input, dim, index, src)
 
 
@@ -134,7 +156,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 @composite("ScatterReduceBackward0")
 def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *,
                    include_self: bool = True) -> Tensor:
-    """`scatter_add` ("sum") or its mean ("mean")."""
+    """`scatter_add` (reduce "sum") or its mean ("mean"); raises ValueError for others."""
     if reduce not in ("sum", "mean"):
         raise ArgumentError(f"scatter_reduce requires reduce 'sum' or 'mean', got {reduce!r}")
     base = input if include_self else scatter(input, dim, index, 0)
@@ -150,7 +172,15 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
 @method()
 @composite("IndexSelectBackward0")
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The places `index` along one axis."""
+    """The places `index`, a vector, along one axis.
+
+    Raises IndexError for an index with more axes or out of range.
+
+    >>> import chainrule as torch
+    >>> torch.eye(3).index_select(0, torch.tensor([2, 0]))
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
     _index_tensor("index_select", index)
     axis = axis_index("index_select", dim, input.ndim)
     if index.ndim > 1:
@@ -177,7 +207,12 @@ def _put_rows(name: str, input: Tensor, dim: int, index: Tensor, source: Node,
 @method(inplace=True)
 @composite("IndexAddBackward0")
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha=1) -> Tensor:
-    """input with alpha source added at the places `index` along one axis."""
+    """input with alpha source added at the places `index` along one axis; repeated ones add up.
+
+    >>> import chainrule as torch
+    >>> torch.zeros(3).index_add(0, torch.tensor([0, 0]), torch.tensor([1.0, 2.0]))
+    tensor([3., 0., 0.])
+    """
     scaled = source if alpha == 1 else source * alpha
     return _put_rows("index_add", input, dim, index, scaled.node, True)
 
@@ -220,7 +255,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 
 @method()
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where the mask holds, as a vector."""
+    """The elements where the mask holds, as a vector; both broadcast."""
     shape = np.broadcast_shapes(tuple(input.shape), tuple(mask.shape))
     return getitem(input.expand(shape), mask.expand(shape))
 

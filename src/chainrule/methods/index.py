@@ -182,7 +182,17 @@ def _checked_indices(view: Tensor, arrays) -> list[Node]:
 
 @method(name="__getitem__")
 def getitem(self: Tensor, index: Any) -> Tensor:
-    """The elements that the index names: a view, unless tensors or masks take part."""
+    """The elements that the index names: a view, unless tensors or masks take part.
+
+    Several index tensors broadcast together and replace the axes they index.  A mask is computed at
+    once, since the result's shape depends on it.  Raises IndexError for what is out of range;
+    index values that are not known yet are checked when they are computed.
+
+    >>> import chainrule as torch
+    >>> x = torch.arange(6).reshape(2, 3)
+    >>> x[1, ::2], x[:, torch.tensor([2, 0])].tolist(), x[x > 3]
+    (tensor([3, 5]), [[2, 0], [5, 3]], tensor([4, 5]))
+    """
     if type(index) is int and self.ndim:
         return _int_item(self, index)
     plan = _plan(self, index)
@@ -210,7 +220,17 @@ def _take(self: Tensor, plan: _Plan) -> Tensor:
 
 @method(name="__setitem__")
 def setitem(self: Tensor, index: Any, value: Any) -> None:
-    """Write to the elements that the index names; the value is broadcast and cast."""
+    """Write to the elements that the index names; the value is broadcast and cast.
+
+    Raises RuntimeError where it does not broadcast.  Where a place is named twice, the last one
+    stays.
+
+    >>> import chainrule as torch
+    >>> x = torch.zeros(2, 3)
+    >>> x[:, 1] = torch.tensor([5.0, 6.0]); x
+    tensor([[0., 5., 0.],
+            [0., 6., 0.]])
+    """
     plan = _plan(self, index)
     self._check_writable()
     _assign(self, plan, value)

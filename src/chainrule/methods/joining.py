@@ -42,7 +42,16 @@ def _promoted(tensors: Sequence[Tensor], name: str) -> list[Any]:
 
 @composite("CatBackward0")
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis=None, out=None) -> Tensor:
-    """The tensors one behind the other along an axis."""
+    """The tensors one behind the other along an axis, in their common dtype.
+
+    All other lengths must be equal, else RuntimeError; empty vectors may stand next to anything.
+
+    >>> import chainrule as torch
+    >>> torch.cat([torch.zeros(1, 2), torch.ones(2, 2)])
+    tensor([[0., 0.],
+            [1., 1.],
+            [1., 1.]])
+    """
     nodes = _promoted(tensors, "cat")
     # PyTorch lets empty 1-d tensors stand next to anything.
     full = [n for n in nodes if n.shape != (0,)] or nodes[:1]
@@ -70,7 +79,15 @@ concat = concatenate = cat
 
 @composite("StackBackward0")
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out=None) -> Tensor:
-    """The tensors along a new axis."""
+    """The tensors along a new axis, in their common dtype.
+
+    Raises RuntimeError where the shapes are not equal.
+
+    >>> import chainrule as torch
+    >>> torch.stack([torch.tensor([1, 2]), torch.tensor([3, 4])], dim=1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
     nodes = _promoted(tensors, "stack")
     shape = nodes[0].shape
     for n in nodes[1:]:
@@ -136,7 +153,15 @@ def column_stack(tensors) -> Tensor:
 
 # --------------------------------------------------------------------------- grids and combinations
 def meshgrid(*tensors, indexing: str = "ij") -> tuple[Tensor, ...]:
-    """Coordinates of the grid that the vectors span."""
+    """Coordinates of the grid that the vectors span, one tensor per vector.
+
+    Raises ValueError unless indexing is 'ij' (rows first) or 'xy' (columns first).
+
+    >>> import chainrule as torch
+    >>> torch.meshgrid(torch.tensor([1, 2]), torch.tensor([3, 4]), indexing="ij")[0]
+    tensor([[1, 1],
+            [2, 2]])
+    """
     tensors = spread(tensors)
     if indexing not in ("ij", "xy"):
         raise ArgumentError(f"meshgrid requires indexing 'ij' or 'xy', got {indexing!r}")

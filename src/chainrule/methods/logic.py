@@ -44,7 +44,12 @@ def isclose(input: Tensor, other: Tensor, rtol=1e-05, atol=1e-08, equal_nan=Fals
 
 @method()
 def allclose(input: Tensor, other: Tensor, rtol=1e-05, atol=1e-08, equal_nan=False) -> bool:
-    """Whether all elements are close."""
+    """Whether |a - b| <= atol + rtol |b| for all elements.
+
+    >>> import chainrule as torch
+    >>> torch.allclose(torch.tensor([1.0]), torch.tensor([1.0 + 1e-7]))
+    True
+    """
     return bool(isclose(input, other, rtol, atol, equal_nan).all())
 
 
@@ -76,7 +81,7 @@ def isneginf(input: Tensor) -> Tensor:
 
 @method()
 def signbit(input: Tensor) -> Tensor:
-    """Whether the sign bit is set."""
+    """Whether x < 0; unlike in PyTorch, not for -0.0."""
     return input < 0
 
 
@@ -96,7 +101,16 @@ bitwise_right_shift = binary(ops.right_shift, "bitwise_right_shift", "floor(a / 
 # --------------------------------------------------------------------------- selection
 @composite("WhereBackward0")
 def where(condition, input=None, other=None, *, out=None):
-    """a where the condition holds, else b; with the condition alone, `nonzero(as_tuple=True)`."""
+    """a where the condition holds, else b; all three broadcast, a and b may be numbers.
+
+    With the condition alone, `nonzero(as_tuple=True)`.  The gradient goes to what was chosen.
+    Raises RuntimeError for a condition that is not bool.
+
+    >>> import chainrule as torch
+    >>> x = torch.tensor([-1.0, 2.0])
+    >>> torch.where(x > 0, x, 0.0)
+    tensor([0., 2.])
+    """
     if input is None:
         return condition.nonzero(as_tuple=True)
     result = Tensor._from_node(ops.where(condition.node, *_pair(input, other)))
@@ -125,7 +139,14 @@ def _where(self: Tensor, condition, other) -> Tensor:
 @method(inplace=True)
 @composite("MaskedFillBackward0")
 def masked_fill(input: Tensor, mask: Tensor, value) -> Tensor:
-    """x with `value` where the mask holds."""
+    """x with `value` where the mask holds; the mask broadcasts to x.
+
+    Raises TypeError for a mask that is not bool.
+
+    >>> import chainrule as torch
+    >>> torch.ones(3).masked_fill(torch.tensor([True, False, True]), 0)
+    tensor([0., 1., 0.])
+    """
     if mask.dtype is not dtypes.bool_:
         raise ArgumentTypeError(
             f"masked_fill requires a bool mask, got {mask.dtype} (masked_fill only supports "

@@ -23,7 +23,12 @@ __all__ = [
 
 @method()
 def nonzero(input: Tensor, *, as_tuple: bool = False):
-    """Where the elements are not zero: one row an element, or one vector an axis."""
+    """Where the elements are not zero: one row an element, or one vector an axis.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([0, 5, 0, 7]).nonzero().tolist()
+    [[1], [3]]
+    """
     found = np.nonzero(input._value()) if input.ndim else (
         np.zeros(int(bool(input._value())), np.int64),)
     if as_tuple:
@@ -40,7 +45,12 @@ def argwhere(input: Tensor) -> Tensor:
 @method()
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
             ) -> Tensor:
-    """The order that sorts the elements along an axis; equal ones keep their order."""
+    """The order that sorts the elements along an axis; equal ones keep their order.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([3.0, 1.0, 2.0]).argsort()
+    tensor([1, 2, 0])
+    """
     if not input.ndim:
         return from_array(np.zeros((), np.int64))
     axis = axis_index("argsort", dim, input.ndim)
@@ -51,7 +61,13 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 @composite("SortBackward0")
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
          ) -> values_indices:
-    """The elements in order along an axis, and where each of them was."""
+    """The elements in order along an axis, and where each of them was; equal ones keep their order.
+
+    >>> import chainrule as torch
+    >>> values, indices = torch.tensor([3.0, 1.0, 2.0]).sort(descending=True)
+    >>> values, indices
+    (tensor([3., 2., 1.]), tensor([0, 2, 1]))
+    """
     order = argsort(input, dim, descending)
     if not input.ndim:
         return values_indices(input.clone(), order)
@@ -67,7 +83,14 @@ def msort(input: Tensor) -> Tensor:
 @composite("TopkBackward0")
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
          ) -> values_indices:
-    """The k largest (or smallest) elements along an axis, and where they are."""
+    """The k largest (or smallest) elements along an axis, in order, and where they are.
+
+    Raises RuntimeError unless 0 <= k <= the axis's length.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([3.0, 1.0, 2.0]).topk(2).indices
+    tensor([0, 2])
+    """
     axis = axis_index("topk", dim, input.ndim)
     if not 0 <= k <= (input.shape[axis] if input.ndim else 1):
         raise ShapeError(f"topk requires k in [0, {input.shape[axis]}], got {k} (selected index k "
@@ -94,7 +117,12 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> val
 @method()
 def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False,
            return_counts: bool = False, dim: int | None = None):
-    """The distinct elements in order; where each came from; how often each occurs."""
+    """The distinct elements in order; where each came from; how often each occurs.
+
+    >>> import chainrule as torch
+    >>> torch.unique(torch.tensor([3, 1, 3]), return_counts=True)
+    (tensor([1, 3]), tensor([1, 2]))
+    """
     found = np.unique(input._value(), return_inverse=True, return_counts=True, axis=dim)
     values, inverse, counts = found
     inverse = inverse.reshape(input.shape if dim is None else (-1,))
@@ -122,7 +150,14 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
 
 @method()
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-    """How often each non-negative integer occurs, or the sum of its weights."""
+    """How often each non-negative integer occurs, or the sum of its weights.
+
+    Raises RuntimeError for anything but a vector of non-negative integers.
+
+    >>> import chainrule as torch
+    >>> torch.bincount(torch.tensor([0, 2, 2]))
+    tensor([1, 0, 2])
+    """
     w = None if weights is None else weights._value()
     value = input._value()
     if value.ndim != 1 or value.dtype.kind not in "iu" or (value.size and value.min() < 0):
@@ -143,7 +178,12 @@ def histc(input: Tensor, bins: int = 100, min=0, max=0) -> Tensor:
 
 def searchsorted(sorted_sequence: Tensor, values, *, right: bool = False, out_int32=False
                  ) -> Tensor:
-    """Where each value would have to be inserted to keep the order."""
+    """Where each value would have to be inserted to keep the order.
+
+    >>> import chainrule as torch
+    >>> torch.searchsorted(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([2.0, 5.0]))
+    tensor([1, 2])
+    """
     found = np.searchsorted(
         sorted_sequence._value(), as_tensor(values)._value(), "right" if right else "left"
     )

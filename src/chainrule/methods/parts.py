@@ -28,7 +28,14 @@ def part(input: Tensor, axis: int, start: int, stop: int, step: int = 1) -> Tens
 @method()
 @composite("SliceBackward0")
 def narrow(input: Tensor, dim: int, start, length: int) -> Tensor:
-    """The elements start .. start + length along one axis."""
+    """The elements start .. start + length along one axis: a view.
+
+    Raises RuntimeError where they are not within the axis.
+
+    >>> import chainrule as torch
+    >>> torch.arange(5).narrow(0, 1, 3)
+    tensor([1, 2, 3])
+    """
     axis = axis_of("narrow", dim, input.shape)
     n = input.shape[axis]
     start = int(start)
@@ -44,7 +51,7 @@ def narrow(input: Tensor, dim: int, start, length: int) -> Tensor:
 @method()
 @composite("SelectBackward0")
 def select(input: Tensor, dim: int, index: int) -> Tensor:
-    """One place along an axis, which vanishes."""
+    """One place along an axis, which vanishes: a view.  Raises IndexError outside of the axis."""
     axis = axis_of("select", dim, input.shape, OutOfRange)
     n, index = input.shape[axis], int(index)
     if not -n <= index < n:
@@ -60,7 +67,14 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 @method("split_with_sizes")
 @composite("SplitBackward0")
 def split(tensor: Tensor, split_size_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
-    """Parts of `split_size` along an axis (the last may be smaller), or of the given sizes."""
+    """Parts of `split_size` along an axis (the last may be smaller), or of the given sizes: views.
+
+    Raises RuntimeError where the sizes do not sum to the axis's length.
+
+    >>> import chainrule as torch
+    >>> [p.tolist() for p in torch.arange(5).split(2)]
+    [[0, 1], [2, 3], [4]]
+    """
     axis = axis_of("split", dim, tensor.shape)
     n = tensor.shape[axis]
     if isinstance(split_size_or_sections, int):
@@ -81,7 +95,12 @@ def split(tensor: Tensor, split_size_or_sections, dim: int = 0) -> tuple[Tensor,
 
 @method()
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` parts of equal size (the last may be smaller)."""
+    """At most `chunks` parts of equal size (the last may be smaller): views.
+
+    >>> import chainrule as torch
+    >>> [p.tolist() for p in torch.arange(5).chunk(2)]
+    [[0, 1, 2], [3, 4]]
+    """
     if chunks <= 0:
         raise ArgumentError(f"chunk requires chunks > 0, got {chunks}")
     n = input.shape[axis_of("chunk", dim, input.shape)]
@@ -90,7 +109,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 @method()
 def tensor_split(input: Tensor, indices_or_sections, dim: int = 0) -> tuple[Tensor, ...]:
-    """Parts whose sizes differ by at most one, or cut at the given places."""
+    """Parts whose sizes differ by at most one, or cut at the given places: views."""
     axis = axis_of("tensor_split", dim, input.shape)
     n = input.shape[axis]
     if isinstance(indices_or_sections, int):
@@ -116,7 +135,12 @@ def vsplit(input: Tensor, indices_or_sections) -> tuple[Tensor, ...]:
 @method()
 @composite("UnbindBackward0")
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """All places along an axis, one tensor each."""
+    """All places along an axis, one view each.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([[1, 2], [3, 4]]).unbind(1)
+    (tensor([1, 3]), tensor([2, 4]))
+    """
     axis = axis_of("unbind", dim, input.shape, OutOfRange)
     return tuple(select(input, axis, i) for i in range(input.shape[axis]))
 
@@ -131,7 +155,16 @@ def _iterate(self: Tensor) -> Iterator[Tensor]:
 
 @method()
 def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """All windows of `size` elements along an axis, as a new last axis (a copy)."""
+    """All windows of `size` elements along an axis, as a new last axis: a copy.
+
+    PyTorch's is a view; writing to this one changes nothing else.
+
+    >>> import chainrule as torch
+    >>> torch.arange(4).unfold(0, 2, 1)
+    tensor([[0, 1],
+            [1, 2],
+            [2, 3]])
+    """
     axis = axis_of("unfold", dimension, self.shape)
     x = movedim(self, axis, -1)
     node = mv.window(x.node, size=(size,), stride=(step,), dilation=(1,))

@@ -80,7 +80,12 @@ def detach(input: Tensor) -> Tensor:
 @method(inplace=True)
 @composite()
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
-    """The nearest integer, ties to even; or the nearest multiple of 10^-decimals."""
+    """The nearest integer, ties to even; or the nearest multiple of 10^-decimals.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([0.5, 1.5, 2.5]).round()
+    tensor([0., 2., 2.])
+    """
     if not decimals:
         return apply(ew.round_, input)
     scale = 10.0**decimals
@@ -98,13 +103,21 @@ floor_divide = binary(ew.floor_divide, "floor_divide", "floor(a / b)")
 
 @method(inplace=True)
 def add(input, other, *, alpha=1, out=None) -> Tensor:
-    """a + alpha b, elementwise with broadcasting."""
+    """a + alpha b, elementwise with broadcasting; a or b may be a number.
+
+    Raises RuntimeError where the shapes do not broadcast.
+
+    >>> import chainrule as torch
+    >>> torch.add(torch.tensor([1.0, 2.0]), torch.tensor([[10.0], [20.0]]), alpha=2)
+    tensor([[21., 22.],
+            [41., 42.]])
+    """
     return _scaled(ew.add, input, other, alpha, out)
 
 
 @method("subtract", inplace=True)
 def sub(input, other, *, alpha=1, out=None) -> Tensor:
-    """a - alpha b, elementwise with broadcasting."""
+    """a - alpha b, elementwise with broadcasting; raises RuntimeError for bool tensors."""
     return _scaled(ew.sub, input, other, alpha, out)
 
 
@@ -126,7 +139,15 @@ def rsub(input, other, *, alpha=1) -> Tensor:
 
 @method("divide", "true_divide", inplace=True)
 def div(input, other, *, rounding_mode: str | None = None, out=None) -> Tensor:
-    """a / b; rounding_mode "floor" or "trunc" rounds the quotient."""
+    """a / b, in floating point; rounding_mode "floor" or "trunc" rounds the quotient.
+
+    Raises ValueError for another rounding_mode.
+
+    >>> import chainrule as torch
+    >>> x = torch.tensor([7, -7])
+    >>> x / 2, torch.div(x, 2, rounding_mode="trunc")
+    (tensor([ 3.5000, -3.5000]), tensor([ 3, -3]))
+    """
     a, b = operands(input, other, "div")
     if rounding_mode is None:
         result = ew.div(a, b)
@@ -150,7 +171,14 @@ divide = true_divide = div
 
 @method(inplace=True)
 def pow(input, exponent, *, out=None) -> Tensor:
-    """a^b; a number as exponent is part of the graph's structure, so that x^2 is x x."""
+    """a^b; a number as exponent is part of the graph's structure, so that x^2 is x x.
+
+    Raises ValueError for a negative exponent of integers.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([1.0, 2.0, 3.0]) ** 2
+    tensor([1., 4., 9.])
+    """
     if isinstance(exponent, NUMBERS) and isinstance(input, Tensor):
         node = input.node
         number = exponent if isinstance(exponent, (int, float)) else exponent.item()
@@ -192,7 +220,14 @@ def square(input: Tensor) -> Tensor:
 @method("clip", inplace=True)
 @composite("ClampBackward1")
 def clamp(input: Tensor, min=None, max=None, *, out=None) -> Tensor:
-    """min(max(x, low), high); the gradient is 1 where low <= x <= high, else 0."""
+    """min(max(x, low), high); the gradient is 1 where low <= x <= high, else 0.
+
+    `min` and `max` are numbers or tensors that broadcast; raises ValueError when both are missing.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([-2.0, 0.5, 3.0]).clamp(0, 1)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
     if min is None and max is None:
         raise ArgumentError("clamp requires min or max, got neither")
     node = input.node
@@ -226,21 +261,26 @@ def clamp_max(input: Tensor, max) -> Tensor:
 @method()
 @composite()
 def fmax(input: Tensor, other: Tensor) -> Tensor:
-    """The larger of a and b, ignoring NaN."""
+    """The larger of a and b; the other one where one is NaN."""
     return where(isnan(input), other, where(isnan(other), input, maximum(input, other)))
 
 
 @method()
 @composite()
 def fmin(input: Tensor, other: Tensor) -> Tensor:
-    """The smaller of a and b, ignoring NaN."""
+    """The smaller of a and b; the other one where one is NaN."""
     return where(isnan(input), other, where(isnan(other), input, minimum(input, other)))
 
 
 @method(inplace=True)
 @composite("LerpBackward0")
 def lerp(input: Tensor, end: Tensor, weight) -> Tensor:
-    """a + weight (b - a)."""
+    """a + weight (b - a); `weight` is a number or a tensor that broadcasts.
+
+    >>> import chainrule as torch
+    >>> torch.lerp(torch.zeros(2), torch.ones(2), 0.25)
+    tensor([0.2500, 0.2500])
+    """
     return input + weight * (end - input)
 
 
@@ -299,7 +339,12 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
 @method()
 @composite("LogaddexpBackward0")
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
-    """ln(e^a + e^b), without overflow."""
+    """ln(e^a + e^b), without overflow.
+
+    >>> import chainrule as torch
+    >>> torch.logaddexp(torch.tensor(1000.0), torch.tensor(1000.0))
+    tensor(1000.6932)
+    """
     top = maximum(input, other).detach()
     top = where(isfinite(top), top, 0.0)
     return top + log(exp(input - top) + exp(other - top))
@@ -356,7 +401,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
 @method(inplace=True)
 @composite("NanToNumBackward0")
 def nan_to_num(input: Tensor, nan=0.0, posinf=None, neginf=None) -> Tensor:
-    """x with NaN and infinities replaced by finite numbers."""
+    """x with NaN and infinities replaced: by 0, by the largest and the least finite number."""
     if not input.dtype.is_floating_point:
         return clone(input)
     info = np.finfo(input.dtype.np) if input.dtype is not dtypes.bfloat16 else None

@@ -67,7 +67,14 @@ def sum(input: Tensor, dim=None, keepdim=False, *, dtype=None, axis=None, keepdi
 @composite("MeanBackward0")
 def mean(input: Tensor, dim=None, keepdim=False, *, dtype=None, axis=None, keepdims=None,
          out=None) -> Tensor:
-    """The mean along `dim`; NaN over no elements."""
+    """sum x / n along `dim`; NaN over no elements.
+
+    Raises RuntimeError for integers.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([[1.0, 2.0], [3.0, 6.0]]).mean(0)
+    tensor([2., 4.])
+    """
     x = _as(input, dtype)
     if not x.dtype.is_floating_point:
         raise DTypeError(
@@ -97,7 +104,12 @@ def nanmean(input: Tensor, dim=None, keepdim=False, *, dtype=None) -> Tensor:
 @method()
 @composite("ProdBackward0")
 def prod(input: Tensor, dim: int | None = None, keepdim=False, *, dtype=None) -> Tensor:
-    """The product along `dim`, or of all elements."""
+    """The product along `dim`, or of all elements; integers are multiplied as int64.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([[1, 2], [3, 4]]).prod(1)
+    tensor([ 2, 12])
+    """
     x = _as(input, dtype)
     if dim is None:
         return Tensor._from_node(rd.prod(_reshape(x, shape=(size(x.shape),)), axis=0))
@@ -118,7 +130,15 @@ def _unbiased(correction, unbiased):
 @composite("VarBackward0")
 def var(input: Tensor, dim=None, unbiased=None, keepdim=False, *, correction=None,
         axis=None) -> Tensor:
-    """sum (x - mean)^2 / (n - correction); correction 1 by default (Bessel)."""
+    """sum (x - mean)^2 / (n - correction); correction 1 by default (Bessel).
+
+    NaN where n <= correction.
+
+    >>> import chainrule as torch
+    >>> x = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    >>> x.var(), x.var(correction=0)
+    (tensor(1.6667), tensor(1.2500))
+    """
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     dim = dim if axis is None else axis
@@ -244,7 +264,12 @@ min = _extreme("min", amin, minimum, argmin)
 
 @method()
 def median(input: Tensor, dim: int | None = None, keepdim=False):
-    """The lower median."""
+    """The lower median; along `dim` also where it is.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([3.0, 1.0, 4.0, 2.0]).median()
+    tensor(2.)
+    """
     if dim is None:
         flat = input.reshape(-1)
         if not flat.numel():
@@ -276,7 +301,7 @@ any, all = _logical(rd.any_, "any"), _logical(rd.all_, "all")
 
 @method()
 def count_nonzero(input: Tensor, dim=None) -> Tensor:
-    """How many elements are not zero."""
+    """How many elements along `dim` are not zero, as int64."""
     return sum(input != 0, dim)
 
 
@@ -301,7 +326,12 @@ cumsum, cumprod = _scan(rd.cumsum, "cumsum"), _scan(rd.cumprod, "cumprod")
 @method()
 @composite("LogsumexpBackward0")
 def logsumexp(input: Tensor, dim, keepdim=False) -> Tensor:
-    """ln sum e^x along `dim`, shifted by the maximum so that nothing overflows."""
+    """ln sum e^x along `dim`, shifted by the maximum so that nothing overflows.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([1000.0, 1000.0]).logsumexp(0)
+    tensor(1000.6932)
+    """
     axes = axis_indices("logsumexp", dim, input.ndim)
     x = input if input.dtype.is_floating_point else input.to(dtypes.default_dtype())
     if 0 in x.shape:
@@ -337,7 +367,14 @@ def _shifted(name: str, input: Tensor, dim: int, dtype) -> tuple[Tensor, dtypes.
 @method()
 @composite("SoftmaxBackward0")
 def softmax(input: Tensor, dim: int, dtype=None, **_) -> Tensor:
-    """e^x / sum e^x along `dim`, shifted by the maximum so that nothing overflows."""
+    """e^x / sum e^x along `dim`, shifted by the maximum so that nothing overflows.
+
+    Computed in float32 for half precision.  Raises RuntimeError for integers.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([0.0, 0.0, 1000.0]).softmax(0)
+    tensor([0., 0., 1.])
+    """
     x, dtype = _shifted("softmax", input, dim, dtype)
     e = x.exp()
     return (e / e.sum(dim, keepdim=True)).to(dtype)
@@ -346,7 +383,14 @@ def softmax(input: Tensor, dim: int, dtype=None, **_) -> Tensor:
 @method()
 @composite("LogSoftmaxBackward0")
 def log_softmax(input: Tensor, dim: int, dtype=None, **_) -> Tensor:
-    """x - ln sum e^x along `dim`, shifted by the maximum so that nothing overflows."""
+    """x - ln sum e^x along `dim`, shifted by the maximum so that nothing overflows.
+
+    Computed in float32 for half precision.  Raises RuntimeError for integers.
+
+    >>> import chainrule as torch
+    >>> torch.log_softmax(torch.zeros(2), 0)
+    tensor([-0.6931, -0.6931])
+    """
     x, dtype = _shifted("log_softmax", input, dim, dtype)
     return (x - x.exp().sum(dim, keepdim=True).log()).to(dtype)
 
@@ -357,7 +401,11 @@ def log_softmax(input: Tensor, dim: int, dtype=None, **_) -> Tensor:
 def norm(input: Tensor, p="fro", dim=None, keepdim=False, dtype=None, out=None) -> Tensor:
     """(sum |x|^p)^(1/p) along `dim`; p = inf the largest, 0 the number of non-zeros.
 
-    The gradient at a zero vector is zero.
+    The gradient at a zero vector is zero.  Raises ValueError for a p of another kind.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([3.0, 4.0]).norm()
+    tensor(5.)
     """
     x = input if dtype is None else input.to(dtype)
     if p in ("fro", 2, 2.0, None):

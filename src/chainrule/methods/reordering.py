@@ -20,7 +20,12 @@ __all__ = ["flip", "fliplr", "flipud", "repeat_interleave", "roll", "rot90"]
 
 @method()
 def flip(input: Tensor, *dims) -> Tensor:
-    """The elements along these axes in reverse order (a copy)."""
+    """The elements along these axes in reverse order: a copy.
+
+    >>> import chainrule as torch
+    >>> torch.arange(3).flip(0)
+    tensor([2, 1, 0])
+    """
     dims = spread(dims)
     axes = tuple(sorted(axis_index("flip", d, input.ndim) for d in dims))
     reorders = axes and input.ndim
@@ -42,7 +47,12 @@ def flipud(input: Tensor) -> Tensor:
 @method()
 @composite("RollBackward0")
 def roll(input: Tensor, shifts, dims=None) -> Tensor:
-    """The elements moved along axes; what leaves at one end enters at the other."""
+    """The elements moved along axes; what leaves at one end enters at the other.
+
+    >>> import chainrule as torch
+    >>> torch.arange(4).roll(1)
+    tensor([3, 0, 1, 2])
+    """
     if dims is None:
         return reshape(roll(reshape(input, -1), shifts, 0), tuple(input.shape))
     shifts = (shifts,) if isinstance(shifts, int) else shifts
@@ -73,7 +83,12 @@ def rot90(input: Tensor, k: int = 1, dims=(0, 1)) -> Tensor:
 @composite("RepeatInterleaveBackward0")
 def repeat_interleave(input: Tensor, repeats=None, dim: int | None = None, *,
                       output_size=None) -> Tensor:
-    """Each element `repeats` times in a row."""
+    """Each element `repeats` times in a row: a number, or one per element.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([1, 2]).repeat_interleave(2)
+    tensor([1, 1, 2, 2])
+    """
     if repeats is None:
         counts = input._value()
         return from_array(np.repeat(np.arange(counts.size), counts))

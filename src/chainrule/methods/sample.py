@@ -71,7 +71,12 @@ def _floating(name: str, dtype) -> dtypes.dtype:
 @_keyword_size
 def rand(*size, generator=None, dtype=None, device=None, requires_grad=False, out=None,
          layout=None, pin_memory=False) -> Tensor:
-    """Uniform numbers from [0, 1)."""
+    """Uniform numbers from [0, 1), PyTorch's own for the same seed.
+
+    >>> import chainrule as torch
+    >>> _ = torch.manual_seed(0); torch.rand(2)
+    tensor([0.4963, 0.7682])
+    """
     require_cpu(device)
     dtype = _floating("rand", dtype)
     return from_array(_from(generator).uniform(shape_of("rand", size), dtype.np), requires_grad)
@@ -80,7 +85,12 @@ def rand(*size, generator=None, dtype=None, device=None, requires_grad=False, ou
 @_keyword_size
 def randn(*size, generator=None, dtype=None, device=None, requires_grad=False, out=None,
           layout=None, pin_memory=False) -> Tensor:
-    """Standard normal numbers."""
+    """Standard normal numbers, PyTorch's own for the same seed.
+
+    >>> import chainrule as torch
+    >>> _ = torch.manual_seed(0); torch.randn(2)
+    tensor([ 1.5410, -0.2934])
+    """
     require_cpu(device)
     dtype = _floating("randn", dtype)
     return from_array(_from(generator).normal(shape_of("randn", size), dtype.np), requires_grad)
@@ -105,7 +115,12 @@ def randint(*bounds, low=0, high=None, size=None, generator=None, dtype=None, de
 
 
 def randperm(n: int, *, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """The numbers 0 .. n-1 in random order."""
+    """The numbers 0 .. n-1 in random order.
+
+    >>> import chainrule as torch
+    >>> _ = torch.manual_seed(0); torch.randperm(4)
+    tensor([0, 1, 3, 2])
+    """
     require_cpu(device)
     order = _from(generator).permutation(int(n))
     return from_array(order.astype((dtype or dtypes.int64).np, copy=False))
@@ -205,7 +220,12 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator=None) -> Tenso
 @method()
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator=None
                 ) -> Tensor:
-    """Indices drawn with the (unnormalised) probabilities in each row."""
+    """Indices drawn with the (unnormalised) probabilities in each row.
+
+    >>> import chainrule as torch
+    >>> _ = torch.manual_seed(0); torch.multinomial(torch.tensor([0.0, 1.0]), 3, replacement=True)
+    tensor([1, 1, 1])
+    """
     found = _from(generator).multinomial(input._value(), num_samples, replacement)
     return from_array(np.asarray(found, np.int64))
 

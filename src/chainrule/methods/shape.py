@@ -25,7 +25,12 @@ __all__ = [
 
 @method("nelement")
 def numel(input: Tensor) -> int:
-    """The number of elements."""
+    """The number of elements.
+
+    >>> import chainrule as torch
+    >>> torch.zeros(2, 3).numel()
+    6
+    """
     return size(input._node.spec.shape)
 
 
@@ -78,7 +83,16 @@ def _resolved(name: str, shape: tuple, total: int) -> tuple[int, ...]:
 @method()
 @composite("ViewBackward0")
 def reshape(input: Tensor, *shape) -> Tensor:
-    """The same elements in row-major order under another shape: a view where one exists."""
+    """The same elements in row-major order under another shape: a view where one exists.
+
+    One length may be -1: it follows from the others.  Raises RuntimeError where the number of
+    elements would change.
+
+    >>> import chainrule as torch
+    >>> torch.arange(6).reshape(2, -1)
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
     new = _resolved("reshape", shape, numel(input))
     if input._base is not None and view_strides(input.shape, strides_of(input), new) is None:
         return Tensor._from_node(mv.reshape(input.node, shape=new))
@@ -88,7 +102,15 @@ def reshape(input: Tensor, *shape) -> Tensor:
 @method()
 @composite("ViewBackward0")
 def view(self: Tensor, *shape) -> Tensor:
-    """A view under another shape, or the same bytes as another dtype of the same size."""
+    """A view under another shape, or the same bytes as another dtype of the same size.
+
+    Raises RuntimeError where only a copy has that shape; `reshape` copies then.
+
+    >>> import chainrule as torch
+    >>> x = torch.zeros(4)
+    >>> x.view(2, 2)[0, 1] = 1; x
+    tensor([0., 1., 0., 0.])
+    """
     if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)):
         return _view_dtype(self, shape[0])
     new = _resolved("view", shape, numel(self))
@@ -132,7 +154,12 @@ def contiguous(self: Tensor, memory_format=None) -> Tensor:
 
 @method()
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Merge the axes from start_dim to end_dim."""
+    """Merge the axes from start_dim to end_dim.
+
+    >>> import chainrule as torch
+    >>> torch.zeros(2, 3, 4).flatten(1).shape
+    torch.Size([2, 12])
+    """
     shape = tuple(input.shape) or (1,)
     a, b = (axis_index("flatten", d, len(shape)) for d in (start_dim, end_dim))
     if a > b:
@@ -150,7 +177,10 @@ def ravel(input: Tensor) -> Tensor:
 
 @method()
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
-    """Split one axis into several."""
+    """Split one axis into several; one length may be -1.
+
+    Raises RuntimeError where the lengths do not multiply to the axis's.
+    """
     axis = axis_of("unflatten", dim, input.shape)
     shape = tuple(input.shape)
     inner = _resolved("unflatten", tuple(sizes), shape[axis])
@@ -159,7 +189,12 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 
 @method()
 def squeeze(input: Tensor, dim=None) -> Tensor:
-    """Remove axes of length 1: all, or those in `dim`."""
+    """Remove axes of length 1: all, or those in `dim`; others stay.
+
+    >>> import chainrule as torch
+    >>> torch.zeros(1, 2, 1).squeeze(0).shape
+    torch.Size([2, 1])
+    """
     return _squeeze_all(input, None) if dim is None else _squeeze_dims(input, dim)
 
 
@@ -178,7 +213,12 @@ _squeeze_dims = composite("SqueezeBackward1")(_squeeze)
 @method()
 @composite("UnsqueezeBackward0")
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
-    """Insert an axis of length 1."""
+    """Insert an axis of length 1 in front of axis `dim`.
+
+    >>> import chainrule as torch
+    >>> torch.zeros(2, 3).unsqueeze(1).shape
+    torch.Size([2, 1, 3])
+    """
     shape = input._node.spec.shape
     axis = axis_index("unsqueeze", dim, len(shape) + 1)
     return input._view(mv.reshape, shape=shape[:axis] + (1,) + shape[axis:])
@@ -192,7 +232,14 @@ def _permuted(input: Tensor, axes: tuple[int, ...]) -> Tensor:
 @method()
 @composite("PermuteBackward0")
 def permute(input: Tensor, *dims) -> Tensor:
-    """The axes in another order."""
+    """The axes in another order: a view.
+
+    Raises RuntimeError unless each axis is named once.
+
+    >>> import chainrule as torch
+    >>> torch.zeros(2, 3, 4).permute(2, 0, 1).shape
+    torch.Size([4, 2, 3])
+    """
     dims = spread(dims)
     if len(dims) != input.ndim:
         raise ShapeError(f"permute requires {input.ndim} dims, got {len(dims)}: {tuple(dims)}")
@@ -207,7 +254,13 @@ def permute(input: Tensor, *dims) -> Tensor:
 @method("swapaxes", "swapdims")
 @composite("TransposeBackward0")
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Exchange two axes."""
+    """Exchange two axes: a view.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([[1, 2], [3, 4]]).transpose(0, 1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
     n = input.ndim
     a, b = axis_index("transpose", dim0, n), axis_index("transpose", dim1, n)
     axes = list(range(n))
@@ -222,7 +275,7 @@ swapaxes = swapdims = transpose
 @method()
 @composite("TBackward0")
 def t(input: Tensor) -> Tensor:
-    """The transpose of a matrix."""
+    """The transpose of a matrix: a view.  Raises RuntimeError for more than 2 axes."""
     if input.ndim > 2:
         raise ShapeError(f"t requires at most 2 axes, got shape {tuple(input.shape)}",
                          hint="use .mT for batches of matrices")
@@ -236,7 +289,7 @@ def _reversed(self: Tensor) -> Tensor:
 
 @method()
 def adjoint(input: Tensor) -> Tensor:
-    """The transposes of a batch of matrices."""
+    """The transposes of a batch of matrices.  Raises RuntimeError for fewer than 2 axes."""
     if input.ndim < 2:
         raise ShapeError(f"mT requires at least 2 axes, got shape {tuple(input.shape)}")
     return transpose(input, -2, -1)
@@ -274,7 +327,15 @@ moveaxis = movedim
 @method()
 @composite("ExpandBackward0")
 def expand(self: Tensor, *sizes) -> Tensor:
-    """A view in which axes of length 1 are stretched; -1 keeps a length."""
+    """A view in which axes of length 1 are stretched; -1 keeps a length, new axes come first.
+
+    Raises RuntimeError where a longer axis would change.  Writing to the view is refused.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([[1], [2]]).expand(2, 3)
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
     sizes = spread(sizes)
     shape = tuple(self.shape)
     lead = len(sizes) - len(shape)
@@ -308,14 +369,14 @@ def broadcast_to(input: Tensor, size) -> Tensor:
 
 
 def broadcast_tensors(*tensors) -> list[Tensor]:
-    """All tensors as views of their common shape."""
+    """All tensors as views of their common shape; raises RuntimeError where there is none."""
     tensors = spread(tensors)
     shape = common_shape("broadcast_tensors", *(tuple(x.shape) for x in tensors))
     return [expand(x, *shape) for x in tensors]
 
 
 def broadcast_shapes(*shapes) -> Size:
-    """The common shape."""
+    """The common shape: axes are aligned at the end and a 1 stretches."""
     plain = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
     return Size(common_shape("broadcast_shapes", *plain))
 
@@ -323,7 +384,15 @@ def broadcast_shapes(*shapes) -> Size:
 @method()
 @composite("RepeatBackward0")
 def repeat(self: Tensor, *repeats) -> Tensor:
-    """Copies of the tensor side by side: `repeats` times along each axis."""
+    """Copies of the tensor side by side: `repeats` times along each axis.
+
+    More numbers than axes add axes in front; raises RuntimeError for fewer.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([1, 2]).repeat(2, 2)
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
+    """
     repeats = spread(repeats)
     lead = len(repeats) - self.ndim
     if lead < 0:
@@ -375,7 +444,9 @@ def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
 
 @method()
 def resize_(self: Tensor, *sizes, memory_format=None) -> Tensor:
-    """Another shape; elements are kept in order, new ones are zero."""
+    """Another shape; elements are kept in order, new ones are zero.  Unlike in PyTorch, views of
+    this tensor keep the old values.
+    """
     shape = shape_of("resize_", sizes)
     flat = np.zeros(size(shape), self.dtype.np)
     old = self._value().reshape(-1)[: flat.size]

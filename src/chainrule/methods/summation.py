@@ -21,7 +21,12 @@ Labels = tuple[int, ...]
 
 @composite("ViewBackward0")
 def tensordot(a: Tensor, b: Tensor, dims=2, out=None) -> Tensor:
-    """Sums of products over pairs of axes, or over the last of `a` and the first of `b`."""
+    """Sums of products over pairs of axes, or over the last of `a` and the first of `b`.
+
+    >>> import chainrule as torch
+    >>> torch.tensordot(torch.ones(2, 3), torch.ones(3, 4), dims=1).shape
+    torch.Size([2, 4])
+    """
     if isinstance(dims, int):
         left, right = list(range(a.ndim - dims, a.ndim)), list(range(dims))
     else:
@@ -37,11 +42,15 @@ def tensordot(a: Tensor, b: Tensor, dims=2, out=None) -> Tensor:
 
 @composite("ViewBackward0")
 def einsum(equation: str, *operands) -> Tensor:
-    """Einstein's summation: `einsum("bij,bjk->bik", a, b)`.
+    """Einstein's summation: products, summed over the labels that the result does not have.
+
+    `...` stands for the axes without a label; a label repeated in one operand is its diagonal.
+    Raises RuntimeError where labels and shapes do not fit.
 
     >>> import chainrule as torch
-    >>> torch.einsum("ij->j", torch.ones(2, 3))
-    tensor([2., 2., 2.])
+    >>> torch.einsum("ij,jk->ik", torch.ones(2, 3), torch.eye(3))
+    tensor([[1., 1., 1.],
+            [1., 1., 1.]])
     """
     operands = spread(operands)
     terms, result = _parsed(equation, operands)
