@@ -153,16 +153,13 @@ def multi_head_attention_forward(
     >>> out.shape, weights[0, 0]
     (torch.Size([3, 1, 2]), tensor([0.3333, 0.3333, 0.3333]))
     """
-    if is_causal and attn_mask is None:
-        raise ArgumentError(f"{_MANY} requires attn_mask with is_causal, got None")
-    _check_heads(query, key, value, embed_dim_to_check, num_heads)
+    _check_heads(query, key, value, embed_dim_to_check, num_heads, attn_mask, is_causal)
     inputs = (query, key, value)
     if query.dim() == 2:
         inputs = tuple(x.unsqueeze(1) for x in inputs)
     separate = (q_proj_weight, k_proj_weight, v_proj_weight)
-    projected = _project(
-        inputs, separate if use_separate_proj_weight else in_proj_weight, in_proj_bias
-    )
+    in_weights = separate if use_separate_proj_weight else in_proj_weight
+    projected = _project(inputs, in_weights, in_proj_bias)
     q, k, v = (x.transpose(0, 1) for x in projected)  # (N, L, E)
     k = k if static_k is None else _unsplit(static_k, num_heads)
     v = v if static_v is None else _unsplit(static_v, num_heads)
@@ -173,15 +170,15 @@ def multi_head_attention_forward(
     out = linear(out.permute(2, 0, 1, 3).flatten(2), out_proj_weight, out_proj_bias)  # (L, N, E)
     if weights is not None and average_attn_weights:
         weights = weights.mean(1)  # (N, L, S)
-    if query.dim() == 3:
-        return out, weights
-    return out.squeeze(1), None if weights is None else weights.squeeze(0)
+    return (out, weights) if query.dim() == 3 else _without_batch(out, weights)
 
 
 _MANY = "multi_head_attention_forward"
 
 
-def _check_heads(query: Tensor, key: Tensor, value: Tensor, embed: int, heads: int) -> None:
+def _check_heads(query, key, value, embed: int, heads: int, attn_mask, is_causal: bool) -> None:
+    if is_causal and attn_mask is None:
+        raise ArgumentError(f"{_MANY} requires attn_mask with is_causal, got None")
     if query.shape[-1] != embed or embed % heads:
         raise ShapeError(
             f"{_MANY} requires queries of embed_dim={embed} elements that {heads} heads divide, "
@@ -257,6 +254,10 @@ def _with_extra_keys(k, v, mask, bias_k, bias_v, add_zero_attn):
         v = cat((v, more_v.expand(v.shape[0], 1, -1)), 1)
         mask = None if mask is None else pad_value(mask, [(0, 1)], 0)
     return k, v, mask
+
+
+def _without_batch(out: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    return out.squeeze(1), None if weights is None else weights.squeeze(0)
 
 
 def _attend(q, k, v, mask, dropout_p, need_weights) -> tuple[Tensor, Tensor | None]:
