@@ -65,12 +65,15 @@ def test_refused(message):
 
 
 MISSING = {
-    "Gamma has no rsample\n  hint: sample() draws without a gradient": lambda: Gamma(
-        1.0, 1.0
-    ).rsample(),
-    "Categorical has no cdf": lambda: Categorical(torch.ones(2)).cdf(torch.tensor(1)),
-    "Beta has no mode": lambda: Beta(1.0, 1.0).mode,
-    "Distribution has no log_prob": lambda: Distribution().log_prob(torch.tensor(1.0)),
+    "rsample requires a distribution that defines it, got Gamma\n"
+    "  hint: sample() draws without a gradient": lambda: Gamma(1.0, 1.0).rsample(),
+    "cdf requires a distribution that defines it, got Categorical": lambda: Categorical(
+        torch.ones(2)
+    ).cdf(torch.tensor(1)),
+    "mode requires a distribution that defines it, got Beta": lambda: Beta(1.0, 1.0).mode,
+    "log_prob requires a distribution that defines it, got Distribution": lambda: (
+        Distribution().log_prob(torch.tensor(1.0))
+    ),
     "kl_divergence requires a registered pair, got Normal and Gamma": lambda: kl_divergence(
         Normal(0.0, 1.0), Gamma(1.0, 1.0)
     ),

@@ -137,7 +137,7 @@ class Distribution:
         return self.variance.sqrt()
 
     def _missing(self, name: str, hint: str | None = None) -> NotImplementedError:
-        text = f"{type(self).__name__} has no {name}"
+        text = f"{name} requires a distribution that defines it, got {type(self).__name__}"
         return NotImplementedError(text + (f"\n  hint: {hint}" if hint else ""))
 
     # ---- checks ----

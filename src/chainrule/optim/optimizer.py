@@ -216,7 +216,9 @@ class Optimizer:
 
     def update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:
         """Record the new value of `p` and of the tensors in `state`, in place."""
-        raise NotImplementedError(f"{self._name} defines neither update nor step")
+        raise NotImplementedError(
+            f"step requires an optimizer that defines update or step, got {self._name}"
+        )
 
     @no_grad()
     def _record_updates(self) -> None:

@@ -127,7 +127,9 @@ class LRScheduler:
 
     def get_lr(self) -> list[Rate]:
         """The rates at `last_epoch`, one a group."""
-        raise NotImplementedError(f"{type(self).__name__} does not define get_lr")
+        raise NotImplementedError(
+            f"get_lr requires a schedule that defines it, got {type(self).__name__}"
+        )
 
     def _get_closed_form_lr(self) -> list[Rate]:
         return self.get_lr()
