@@ -7,6 +7,7 @@ import pytest
 
 import chainrule as torch
 from chainrule import optim
+from chainrule.graph import structural_key
 
 RATE, DECAY = 0.1, 0.05
 
@@ -206,6 +207,50 @@ def test_an_update_is_recorded_as_optimizer_step():
     assert seen == ["optimizer_step"]
 
 
+KEPT = {  # one program each: how its steps are recorded must not depend on their numbers
+    "SGD": {"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1},
+    "Adam": {"amsgrad": True, "weight_decay": 0.1},
+    "AdamW": {},
+    "Adamax": {},
+    "NAdam": {},
+    "RAdam": {},
+    "Adagrad": {"lr_decay": 0.1},
+    "Adadelta": {},
+    "RMSprop": {"momentum": 0.5, "centered": True},
+}
+NUMBERS = ("lr", "eps", "momentum", "dampening", "weight_decay", "alpha", "rho", "lr_decay")
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_no_number_of_a_step_is_part_of_its_structural_key(name, monkeypatch):
+    keys = []
+
+    def run_and_note(tensors):
+        listed = list(tensors)
+        keys.append(structural_key([t.node for t in listed if t.node.value is None])[0])
+        run_tensors(listed)
+
+    run_tensors = optim.optimizer.run_tensors
+    monkeypatch.setattr(optim.optimizer, "run_tensors", run_and_note)
+    w = parameter(3.0, -2.0, 0.5)
+    optimizer = getattr(optim, name)([w], **KEPT[name])
+    (group,) = optimizer.param_groups
+    for step in range(9):
+        for option in NUMBERS:
+            if option in group:
+                group[option] *= 1 + 0.01 * step
+        if "betas" in group:
+            group["betas"] = (0.9 - 0.01 * step, 0.99 - 0.001 * step)
+        if step == 8:
+            group["lr"] = 0.0
+        optimizer.zero_grad()
+        bowl(w).backward()
+        optimizer.step()
+    # The first step of a momentum has no buffer yet; RAdam rectifies from its sixth step on.
+    starts = {"SGD": 1, "RAdam": 5}.get(name, 0)
+    assert len(set(keys[starts:])) == 1 and len(set(keys[:starts])) == (starts > 0)
+
+
 def test_after_step_every_value_is_known():
     w = parameter(3.0, -2.0, 0.5)
     optimizer = optim.Adam([w])
@@ -367,7 +412,7 @@ def test_an_optimizer_of_ones_own():
     assert optimizer.state_dict()["state"] == {0: {"count": 1}}
     with pytest.raises(ValueError, match="Half requires every parameter group to give 'factor'"):
         Half([w])
-    with pytest.raises(NotImplementedError, match="Optimizer defines neither update nor step"):
+    with pytest.raises(NotImplementedError, match="update or step, got Optimizer"):
         w.grad = torch.ones(1, dtype=torch.float64)
         optim.Optimizer([w], {"weight_decay": 0, "maximize": False}).step()
 
