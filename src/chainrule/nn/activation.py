@@ -57,7 +57,12 @@ class ReLU6(_InPlace):
 
 
 class SELU(_InPlace):
-    """scale * (x where x > 0, else alpha (exp(x) - 1)).  Klambauer et al., 2017."""
+    """scale * (x where x > 0, else alpha (exp(x) - 1)).  Klambauer et al., 2017.
+
+    >>> import chainrule as torch
+    >>> torch.nn.SELU()(torch.tensor([-2.0, 0.0, 2.0]))
+    tensor([-1.5202,  0.0000,  2.1014])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.selu(input, self.inplace)
@@ -76,14 +81,24 @@ class SiLU(_InPlace):
 
 
 class Mish(_InPlace):
-    """x * tanh(softplus(x)).  Misra, 2019."""
+    """x * tanh(softplus(x)).  Misra, 2019.
+
+    >>> import chainrule as torch
+    >>> torch.nn.Mish()(torch.tensor([-2.0, 0.0, 2.0]))
+    tensor([-0.2525,  0.0000,  1.9440])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.mish(input, self.inplace)
 
 
 class Hardsigmoid(_InPlace):
-    """min(max(x + 3, 0), 6) / 6."""
+    """min(max(x + 3, 0), 6) / 6.
+
+    >>> import chainrule as torch
+    >>> torch.nn.Hardsigmoid()(torch.tensor([-2.0, 0.0, 2.0]))
+    tensor([0.1667, 0.5000, 0.8333])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardsigmoid(input, self.inplace)
@@ -93,7 +108,12 @@ class Hardsigmoid(_InPlace):
 
 
 class Hardswish(_InPlace):
-    """x * min(max(x + 3, 0), 6) / 6.  Howard et al., 2019."""
+    """x * min(max(x + 3, 0), 6) / 6.  Howard et al., 2019.
+
+    >>> import chainrule as torch
+    >>> torch.nn.Hardswish()(torch.tensor([-2.0, 0.0, 2.0]))
+    tensor([-0.3333,  0.0000,  1.6667])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardswish(input, self.inplace)
@@ -145,7 +165,12 @@ class ELU(_WithAlpha):
 
 
 class CELU(_WithAlpha):
-    """x where x > 0, else alpha (exp(x / alpha) - 1)."""
+    """x where x > 0, else alpha (exp(x / alpha) - 1).
+
+    >>> import chainrule as torch
+    >>> torch.nn.CELU()(torch.tensor([-2.0, 0.0, 2.0]))
+    tensor([-0.8647,  0.0000,  2.0000])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.celu(input, self.alpha, self.inplace)
@@ -183,7 +208,12 @@ class PReLU(_Activation):
 
 
 class RReLU(_Activation):
-    """x where x > 0, else a * x with `a` drawn in [lower, upper]; in evaluation their mean."""
+    """x where x > 0, else a * x with `a` drawn in [lower, upper]; in evaluation their mean.
+
+    >>> import chainrule as torch
+    >>> torch.nn.RReLU(0.25, 0.75).eval()(torch.tensor([-2.0, 2.0]))
+    tensor([-1.,  2.])
+    """
 
     shown = ("lower", "upper")
 
@@ -310,14 +340,24 @@ class _Shrink(_Activation):
 
 
 class Softshrink(_Shrink):
-    """x moved by lambd towards 0, and 0 where |x| <= lambd."""
+    """x moved by lambd towards 0, and 0 where |x| <= lambd.
+
+    >>> import chainrule as torch
+    >>> torch.nn.Softshrink(0.5)(torch.tensor([-2.0, 0.25, 2.0]))
+    tensor([-1.5000,  0.0000,  1.5000])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softshrink(input, self.lambd)
 
 
 class Hardshrink(_Shrink):
-    """x, and 0 where |x| <= lambd."""
+    """x, and 0 where |x| <= lambd.
+
+    >>> import chainrule as torch
+    >>> torch.nn.Hardshrink(0.5)(torch.tensor([-2.0, 0.25, 2.0]))
+    tensor([-2.,  0.,  2.])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardshrink(input, self.lambd)
@@ -348,21 +388,36 @@ class Tanh(Module):
 
 
 class LogSigmoid(Module):
-    """log(1 / (1 + exp(-x)))."""
+    """log(1 / (1 + exp(-x))).
+
+    >>> import chainrule as torch
+    >>> torch.nn.LogSigmoid()(torch.tensor([-2.0, 0.0, 2.0]))
+    tensor([-2.1269, -0.6931, -0.1269])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.logsigmoid(input)
 
 
 class Softsign(Module):
-    """x / (1 + |x|)."""
+    """x / (1 + |x|).
+
+    >>> import chainrule as torch
+    >>> torch.nn.Softsign()(torch.tensor([-2.0, 0.0, 2.0]))
+    tensor([-0.6667,  0.0000,  0.6667])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softsign(input)
 
 
 class Tanhshrink(Module):
-    """x - tanh(x)."""
+    """x - tanh(x).
+
+    >>> import chainrule as torch
+    >>> torch.nn.Tanhshrink()(torch.tensor([-2.0, 0.0, 2.0]))
+    tensor([-1.0360,  0.0000,  1.0360])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.tanhshrink(input)
@@ -403,14 +458,24 @@ class LogSoftmax(_AlongDim):
 
 
 class Softmin(_AlongDim):
-    """exp(-x_i) / sum_j exp(-x_j) along `dim`."""
+    """exp(-x_i) / sum_j exp(-x_j) along `dim`.
+
+    >>> import chainrule as torch
+    >>> torch.nn.Softmin(dim=0)(torch.tensor([0.0, 1.0]))
+    tensor([0.7311, 0.2689])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softmin(input, self.dim)
 
 
 class Softmax2d(Module):
-    """Softmax over the channels of (N, C, H, W) or (C, H, W)."""
+    """Softmax over the channels of (N, C, H, W) or (C, H, W).
+
+    >>> import chainrule as torch
+    >>> torch.nn.Softmax2d()(torch.zeros(1, 4, 2, 2))[0, :, 0, 0]
+    tensor([0.2500, 0.2500, 0.2500, 0.2500])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         if input.dim() not in (3, 4):

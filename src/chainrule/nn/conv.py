@@ -183,7 +183,12 @@ class Conv2d(_Conv):
 
 
 class Conv3d(_Conv):
-    """Convolution over three axes: (N, C_in, D, H, W) -> (N, C_out, D', H', W')."""
+    """Convolution over three axes: (N, C_in, D, H, W) -> (N, C_out, D', H', W').
+
+    >>> import chainrule as torch
+    >>> torch.nn.Conv3d(3, 8, 3)(torch.ones(2, 3, 4, 6, 8)).shape
+    torch.Size([2, 8, 2, 4, 6])
+    """
 
     rank = 3
 
@@ -248,7 +253,12 @@ class _ConvTranspose(_ConvNd):
 
 
 class ConvTranspose1d(_ConvTranspose):
-    """Transposed convolution over one axis: (N, C_in, L) -> (N, C_out, L')."""
+    """Transposed convolution over one axis: (N, C_in, L) -> (N, C_out, L').
+
+    >>> import chainrule as torch
+    >>> torch.nn.ConvTranspose1d(4, 2, 3, stride=2)(torch.ones(1, 4, 5)).shape
+    torch.Size([1, 2, 11])
+    """
 
     rank = 1
 
@@ -273,7 +283,12 @@ class ConvTranspose2d(_ConvTranspose):
 
 
 class ConvTranspose3d(_ConvTranspose):
-    """Transposed convolution over three axes: (N, C_in, D, H, W) -> (N, C_out, D', H', W')."""
+    """Transposed convolution over three axes: (N, C_in, D, H, W) -> (N, C_out, D', H', W').
+
+    >>> import chainrule as torch
+    >>> torch.nn.ConvTranspose3d(4, 2, 2, stride=2)(torch.ones(1, 4, 2, 3, 4)).shape
+    torch.Size([1, 2, 4, 6, 8])
+    """
 
     rank = 3
 

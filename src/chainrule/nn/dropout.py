@@ -37,7 +37,13 @@ class Dropout(_Dropout):
 
 
 class Dropout1d(_Dropout):
-    """Dropout of whole channels: input (N, C, L) or (C, L)."""
+    """Dropout of whole channels: input (N, C, L) or (C, L).
+
+    >>> import chainrule as torch
+    >>> y = torch.nn.Dropout1d()(torch.ones(2, 3, 4))
+    >>> (y == y[..., :1]).all()
+    tensor(True)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout1d(input, self.p, self.training, self.inplace)
@@ -57,7 +63,13 @@ class Dropout2d(_Dropout):
 
 
 class Dropout3d(_Dropout):
-    """Dropout of whole channels: input (N, C, D, H, W) or (C, D, H, W)."""
+    """Dropout of whole channels: input (N, C, D, H, W) or (C, D, H, W).
+
+    >>> import chainrule as torch
+    >>> y = torch.nn.Dropout3d()(torch.ones(2, 3, 4, 4, 4))
+    >>> (y == y[..., :1, :1, :1]).all()
+    tensor(True)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout3d(input, self.p, self.training, self.inplace)
@@ -67,6 +79,10 @@ class AlphaDropout(_Dropout):
     """Dropout that keeps zero mean and unit variance, for SELU networks.
 
     Klambauer et al., 2017.
+
+    >>> import chainrule as torch
+    >>> torch.nn.AlphaDropout().eval()(torch.ones(3))
+    tensor([1., 1., 1.])
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -74,7 +90,13 @@ class AlphaDropout(_Dropout):
 
 
 class FeatureAlphaDropout(_Dropout):
-    """AlphaDropout of whole channels."""
+    """AlphaDropout of whole channels.
+
+    >>> import chainrule as torch
+    >>> y = torch.nn.FeatureAlphaDropout()(torch.ones(2, 3, 4))
+    >>> (y == y[..., :1]).all()
+    tensor(True)
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.feature_alpha_dropout(input, self.p, self.training, self.inplace)

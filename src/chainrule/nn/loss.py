@@ -240,7 +240,12 @@ class KLDivLoss(_Loss):
 
 
 class PoissonNLLLoss(_Loss):
-    """exp(x) - y x, or x - y log(x + eps) without `log_input`; `full` adds Stirling's term."""
+    """exp(x) - y x, or x - y log(x + eps) without `log_input`; `full` adds Stirling's term.
+
+    >>> import chainrule as torch
+    >>> torch.nn.PoissonNLLLoss()(torch.tensor([0.0]), torch.tensor([2.0]))
+    tensor(1.)
+    """
 
     def __init__(
         self,
@@ -268,7 +273,12 @@ class PoissonNLLLoss(_Loss):
 
 
 class GaussianNLLLoss(_Loss):
-    """(log v + (x - y)^2 / v) / 2 with v = max(var, eps); `full` adds log(2 pi) / 2."""
+    """(log v + (x - y)^2 / v) / 2 with v = max(var, eps); `full` adds log(2 pi) / 2.
+
+    >>> import chainrule as torch
+    >>> torch.nn.GaussianNLLLoss()(torch.ones(1), torch.zeros(1), torch.ones(1))
+    tensor(0.5000)
+    """
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean"):
         super().__init__(reduction=reduction)
@@ -282,7 +292,12 @@ class GaussianNLLLoss(_Loss):
 
 
 class SoftMarginLoss(_Loss):
-    """log(1 + exp(-y x)) for y in {-1, 1}."""
+    """log(1 + exp(-y x)) for y in {-1, 1}.
+
+    >>> import chainrule as torch
+    >>> torch.nn.SoftMarginLoss()(torch.tensor([2.0]), torch.tensor([-1.0]))
+    tensor(2.1269)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.soft_margin_loss(input, target, reduction=self.reduction)
@@ -318,7 +333,12 @@ class MarginRankingLoss(_MarginLoss):
 
 
 class CosineEmbeddingLoss(_MarginLoss):
-    """1 - cos(x1, x2) where y is 1, max(0, cos(x1, x2) - margin) where it is -1."""
+    """1 - cos(x1, x2) where y is 1, max(0, cos(x1, x2) - margin) where it is -1.
+
+    >>> import chainrule as torch
+    >>> torch.nn.CosineEmbeddingLoss()(torch.eye(2), torch.ones(2, 2), torch.tensor([1, -1]))
+    tensor(0.5000)
+    """
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
         return F.cosine_embedding_loss(
@@ -327,7 +347,12 @@ class CosineEmbeddingLoss(_MarginLoss):
 
 
 class HingeEmbeddingLoss(_MarginLoss):
-    """x where y is 1, max(0, margin - x) where it is -1."""
+    """x where y is 1, max(0, margin - x) where it is -1.
+
+    >>> import chainrule as torch
+    >>> torch.nn.HingeEmbeddingLoss()(torch.tensor([0.25, 0.25]), torch.tensor([1, -1]))
+    tensor(0.5000)
+    """
 
     def __init__(
         self,

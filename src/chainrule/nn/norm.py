@@ -183,7 +183,12 @@ class BatchNorm2d(_BatchNorm):
 
 
 class BatchNorm3d(_BatchNorm):
-    """Batch normalisation of (N, C, D, H, W)."""
+    """Batch normalisation of (N, C, D, H, W).
+
+    >>> import chainrule as torch
+    >>> torch.nn.BatchNorm3d(3)(torch.ones(2, 3, 2, 4, 4)).abs().max()
+    tensor(0., grad_fn=<MaxBackward1>)
+    """
 
     ranks = (5,)
 
@@ -230,7 +235,12 @@ class _InstanceNorm(_RunningNorm):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Instance normalisation of (N, C, L) or (C, L)."""
+    """Instance normalisation of (N, C, L) or (C, L).
+
+    >>> import chainrule as torch
+    >>> torch.nn.InstanceNorm1d(1)(torch.tensor([[1.0, 3.0]]))
+    tensor([[-1.0000,  1.0000]])
+    """
 
     ranks = (2, 3)
 
@@ -247,7 +257,12 @@ class InstanceNorm2d(_InstanceNorm):
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Instance normalisation of (N, C, D, H, W) or (C, D, H, W)."""
+    """Instance normalisation of (N, C, D, H, W) or (C, D, H, W).
+
+    >>> import chainrule as torch
+    >>> torch.nn.InstanceNorm3d(3)(torch.ones(2, 3, 2, 4, 4)).abs().max()
+    tensor(0.)
+    """
 
     ranks = (4, 5)
 
@@ -396,6 +411,10 @@ class LocalResponseNorm(Module):
     """y = x / (k + alpha * mean of x^2 over `size` neighbouring channels) ** beta.
 
     Krizhevsky et al., 2012.
+
+    >>> import chainrule as torch
+    >>> torch.nn.LocalResponseNorm(2, alpha=2.0, beta=1.0)(torch.ones(1, 2, 1)).flatten()
+    tensor([0.5000, 0.3333])
     """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):

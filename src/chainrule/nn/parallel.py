@@ -7,7 +7,12 @@ from .module import Module
 
 
 class DataParallel(Module):
-    """The module itself: there is one device, so the batch is not cut."""
+    """The module itself: there is one device, so the batch is not cut.
+
+    >>> import chainrule as torch
+    >>> torch.nn.DataParallel(torch.nn.Linear(2, 3))(torch.ones(4, 2)).shape
+    torch.Size([4, 3])
+    """
 
     def __init__(self, module: Module, device_ids=None, output_device=None, dim: int = 0):
         super().__init__()

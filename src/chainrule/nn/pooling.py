@@ -73,7 +73,12 @@ class MaxPool2d(_MaxPool):
 
 
 class MaxPool3d(_MaxPool):
-    """The maximum over windows of three axes: (N, C, D, H, W) -> (N, C, D', H', W')."""
+    """The maximum over windows of three axes: (N, C, D, H, W) -> (N, C, D', H', W').
+
+    >>> import chainrule as torch
+    >>> torch.nn.MaxPool3d(2)(torch.arange(8.0).view(1, 2, 2, 2))
+    tensor([[[[7.]]]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return self._pool(F.max_pool3d, input)
@@ -160,7 +165,12 @@ class AvgPool2d(_AvgPool):
 
 
 class AvgPool3d(_AvgPool):
-    """The mean over windows of three axes: (N, C, D, H, W) -> (N, C, D', H', W')."""
+    """The mean over windows of three axes: (N, C, D, H, W) -> (N, C, D', H', W').
+
+    >>> import chainrule as torch
+    >>> torch.nn.AvgPool3d(2)(torch.arange(8.0).view(1, 2, 2, 2))
+    tensor([[[[3.5000]]]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return self._pool(F.avg_pool3d, input)
@@ -202,7 +212,12 @@ class AdaptiveAvgPool2d(_AdaptivePool):
 
 
 class AdaptiveAvgPool3d(_AdaptivePool):
-    """The mean over windows that make the output (N, C, *output_size)."""
+    """The mean over windows that make the output (N, C, *output_size).
+
+    >>> import chainrule as torch
+    >>> torch.nn.AdaptiveAvgPool3d((1, None, 2))(torch.ones(1, 3, 4, 5, 6)).shape
+    torch.Size([1, 3, 1, 5, 2])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_avg_pool3d(input, self.output_size)
@@ -217,7 +232,12 @@ class _AdaptiveMaxPool(_AdaptivePool):
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
-    """The maximum over windows that make the output (N, C, output_size)."""
+    """The maximum over windows that make the output (N, C, output_size).
+
+    >>> import chainrule as torch
+    >>> torch.nn.AdaptiveMaxPool1d(2)(torch.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[2., 3.]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.adaptive_max_pool1d(input, self.output_size, self.return_indices)

@@ -122,19 +122,35 @@ class ConstantPad1d(_ConstantPad):
 
 
 class ConstantPad2d(_ConstantPad):
-    """Pads the last two axes with a constant."""
+    """Pads the last two axes with a constant.
+
+    >>> import chainrule as torch
+    >>> torch.nn.ConstantPad2d((1, 0, 0, 1), 5.0)(torch.ones(1, 1, 2))
+    tensor([[[5., 1., 1.],
+             [5., 5., 5.]]])
+    """
 
     rank = 2
 
 
 class ConstantPad3d(_ConstantPad):
-    """Pads the last three axes with a constant."""
+    """Pads the last three axes with a constant.
+
+    >>> import chainrule as torch
+    >>> torch.nn.ConstantPad3d(1, 5.0)(torch.ones(1, 2, 3, 4)).shape
+    torch.Size([1, 4, 5, 6])
+    """
 
     rank = 3
 
 
 class ZeroPad1d(_ZeroPad):
-    """Pads the last axis with zeros."""
+    """Pads the last axis with zeros.
+
+    >>> import chainrule as torch
+    >>> torch.nn.ZeroPad1d((2, 1))(torch.ones(1, 2))
+    tensor([[0., 0., 1., 1., 0.]])
+    """
 
     rank = 1
 
@@ -151,7 +167,12 @@ class ZeroPad2d(_ZeroPad):
 
 
 class ZeroPad3d(_ZeroPad):
-    """Pads the last three axes with zeros."""
+    """Pads the last three axes with zeros.
+
+    >>> import chainrule as torch
+    >>> torch.nn.ZeroPad3d(1)(torch.ones(1, 2, 3, 4)).shape
+    torch.Size([1, 4, 5, 6])
+    """
 
     rank = 3
 
@@ -168,13 +189,23 @@ class ReflectionPad1d(_ReflectionPad):
 
 
 class ReflectionPad2d(_ReflectionPad):
-    """Pads the last two axes with their mirror image."""
+    """Pads the last two axes with their mirror image.
+
+    >>> import chainrule as torch
+    >>> torch.nn.ReflectionPad2d((1, 0, 0, 0))(torch.tensor([[[1.0, 2.0]]]))
+    tensor([[[2., 1., 2.]]])
+    """
 
     rank = 2
 
 
 class ReplicationPad1d(_ReplicationPad):
-    """Pads the last axis with its border."""
+    """Pads the last axis with its border.
+
+    >>> import chainrule as torch
+    >>> torch.nn.ReplicationPad1d((1, 2))(torch.tensor([[1.0, 2.0]]))
+    tensor([[1., 1., 2., 2., 2.]])
+    """
 
     rank = 1
 
@@ -191,7 +222,12 @@ class ReplicationPad2d(_ReplicationPad):
 
 
 class CircularPad1d(_CircularPad):
-    """Pads the last axis with its opposite side."""
+    """Pads the last axis with its opposite side.
+
+    >>> import chainrule as torch
+    >>> torch.nn.CircularPad1d((1, 0))(torch.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[3., 1., 2., 3.]])
+    """
 
     rank = 1
 
@@ -288,14 +324,25 @@ class Upsample(Module):
 
 
 class UpsamplingNearest2d(Upsample):
-    """Upsample by repeating the nearest pixel."""
+    """Upsample by repeating the nearest pixel.
+
+    >>> import chainrule as torch
+    >>> torch.nn.UpsamplingNearest2d(scale_factor=2)(torch.tensor([[[[1.0, 2.0]]]]))
+    tensor([[[[1., 1., 2., 2.],
+              [1., 1., 2., 2.]]]])
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None):
         super().__init__(size, scale_factor, mode="nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
-    """Upsample by bilinear interpolation with aligned corners."""
+    """Upsample by bilinear interpolation with aligned corners.
+
+    >>> import chainrule as torch
+    >>> torch.nn.UpsamplingBilinear2d((1, 3))(torch.tensor([[[[1.0, 2.0]]]]))
+    tensor([[[[1.0000, 1.5000, 2.0000]]]])
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None):
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
