@@ -9,9 +9,8 @@ _threads = [os.cpu_count() or 1]
 # A graph deeper than this many values not yet computed is run as it is recorded, so that a
 # loop which only accumulates holds values and not graphs.
 MAX_PENDING_DEPTH = 20_000
-# Once this many bytes of new leaves wait for a run, the depth allowed is the smaller one.
+# As many bytes of new data count like that depth.
 MAX_PENDING_BYTES = 1 << 28
-MAX_HEAVY_DEPTH = 100
 
 # Whether every computed value is checked for NaN (autograd.detect_anomaly).
 anomaly = False

@@ -29,7 +29,7 @@ class Node:
         "requires_grad",  # a leaf upstream requires grad and grad mode was on
         "site",  # (code, instruction) of the user's line
         "scope",  # module path and composite function, or None
-        "depth",  # how many values in a row are still to be computed below this one
+        "depth",  # how many values in a row are still to be computed below this one (Backlog)
         "value",  # NumPy array, or None while unknown
         "lost",  # why no gradient passes: (reason, site), or None
         "owner",  # weak reference to the leaf Tensor that gathers the gradient
@@ -93,22 +93,23 @@ NO_ATTRS: dict[str, Any] = {}
 
 
 class Backlog:
-    """How much may be recorded before it is run: `depth` is the limit in force now."""
+    """When what is recorded must be run, so that a loop which only accumulates holds no graphs.
+
+    The depth of a node counts from a `floor` that sinks as data arrives.  So a node is deep when
+    it waits for many others, or when much has come since the first that it waits for.
+    """
 
     def __init__(self):
-        self.clear()
-
-    def clear(self) -> None:
-        self.bytes, self.depth = 0, config.MAX_PENDING_DEPTH
+        self.floor, self.limit = 0, config.MAX_PENDING_DEPTH
 
     def add(self, nbytes: int) -> None:
-        """Count a new leaf."""
-        self.bytes += nbytes
-        if self.bytes > config.MAX_PENDING_BYTES:
-            self.depth = config.MAX_HEAVY_DEPTH
+        """Count an array that may be kept for the sake of nodes that wait."""
+        self.floor -= nbytes * config.MAX_PENDING_DEPTH // config.MAX_PENDING_BYTES
+        self.limit = self.floor + config.MAX_PENDING_DEPTH
 
 
 backlog = Backlog()
+COMPUTED = -(1 << 62)  # the depth of a node with a value: below every floor
 
 
 def leaf(value: Any, dtype: dtype | None = None, requires_grad: bool = False) -> Node:
@@ -120,7 +121,7 @@ def leaf(value: Any, dtype: dtype | None = None, requires_grad: bool = False) ->
     array = np.asarray(value) if dtype is None else np.asarray(value, dtype.np)
     now = context.now
     found = spec(array.shape, dtype or from_numpy(array.dtype))
-    node = Node(None, (), NO_ATTRS, found, requires_grad, now.site or locate(), now.scope, 0)
+    node = Node(None, (), NO_ATTRS, found, requires_grad, now.site or locate(), now.scope, COMPUTED)
     node.value = array
     if array.nbytes > 4096:
         backlog.add(array.nbytes)
@@ -130,7 +131,7 @@ def leaf(value: Any, dtype: dtype | None = None, requires_grad: bool = False) ->
 def record(op, inputs: tuple[Node, ...], attrs: dict, spec: Spec, differentiable=True) -> Node:
     """Append the node op(*inputs, **attrs).  Nothing is computed."""
     now = context.now
-    tracked, depth = False, 0
+    tracked, depth = False, backlog.floor
     for x in inputs:
         if x.requires_grad:
             tracked = True

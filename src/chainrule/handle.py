@@ -61,7 +61,7 @@ class Handle:
     def _from_node(cls, node: Node) -> Any:
         tensor = object.__new__(cls)
         tensor._node = node
-        if node.depth > backlog.depth:
+        if node.depth > backlog.limit:
             run(node)
         return tensor
 

@@ -12,7 +12,7 @@ import numpy as np
 from . import config
 from .autodiff import is_leaf, release, saved_by, spent
 from .errors import AnomalyError, ChainruleError
-from .graph import Node, backlog, leaf, toposort
+from .graph import COMPUTED, Node, backlog, leaf, toposort
 from .scope import context, enter
 
 _running = threading.RLock()
@@ -94,7 +94,6 @@ def _relocated(error: ChainruleError, node: Node) -> ChainruleError:
 
 
 def _run(outputs: list[Node]) -> None:
-    backlog.clear()
     # Shallow first: what only they need is dropped before the deep ones are begun.
     outputs = sorted(outputs, key=lambda n: n.depth)
     order = toposort(outputs, enter=lambda n: n.value is None)
@@ -107,7 +106,7 @@ def _run(outputs: list[Node]) -> None:
             value = evaluate(node, inputs)
             if node in keep:
                 node.value = value
-                node.depth = 0
+                node.depth = COMPUTED
             else:
                 values[node] = value
             for x in node.inputs:
@@ -140,6 +139,7 @@ def _kept(order: list[Node], outputs: list[Node]) -> set[Node]:
         # Our own: as a key of counts, as an input of users in order, as a member of keep.
         if found > _UNREFERRED + 1 + counts[node] + (node in keep):
             keep.add(node)
+            backlog.add(node.nbytes)
     return keep
 
 

@@ -12,7 +12,7 @@ from ..ops import logic
 from ..ops.op import Elementwise, scalar
 from ..tensor import Tensor
 from .create import as_tensor
-from .linalg import matmul
+from .products import matmul
 from .logic import bitwise_and, bitwise_not, bitwise_or, bitwise_xor
 from .operands import NUMBERS
 from .pointwise import abs, add, div, floor_divide, mul, neg, pow, remainder, sub
@@ -35,7 +35,7 @@ def _operator(op: Elementwise, reflected: bool = False) -> Callable:
         else:
             return NotImplemented
         node = binary(right, left) if reflected else binary(left, right)
-        if node.depth > backlog.depth:
+        if node.depth > backlog.limit:
             return Tensor._from_node(node)
         result = new(Tensor)
         result._node = node

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import dtypes
 from ..errors import DTypeError
-from ..graph import NO_ATTRS, Node, explain_loss, leaf, record
+from ..graph import COMPUTED, NO_ATTRS, Node, backlog, explain_loss, leaf, record
 from ..scope import context, locate, own_files
 from ..shapes import Spec, broadcast, spec
 
@@ -83,7 +83,8 @@ class Elementwise(Op):
             code = frame.f_code
             own = own_files.get(code.co_filename, True)
             site = locate() if own else (code, frame.f_lasti)
-        node = Node(self, (x,), NO_ATTRS, out, requires, site, now.scope, x.depth + 1)
+        depth = x.depth if x.depth > backlog.floor else backlog.floor
+        node = Node(self, (x,), NO_ATTRS, out, requires, site, now.scope, depth + 1)
         if not requires and (tracked or x.lost is not None):
             explain_loss(node, tracked, self.differentiable)
         return node
@@ -103,8 +104,10 @@ class Elementwise(Op):
             code = frame.f_code
             own = own_files.get(code.co_filename, True)
             site = locate() if own else (code, frame.f_lasti)
-        depth = x.depth + 1 if x.depth > y.depth else y.depth + 1
-        node = Node(self, (x, y), NO_ATTRS, out, requires, site, now.scope, depth)
+        depth = x.depth if x.depth > y.depth else y.depth
+        if depth < backlog.floor:
+            depth = backlog.floor
+        node = Node(self, (x, y), NO_ATTRS, out, requires, site, now.scope, depth + 1)
         if not requires and (tracked or x.lost is not None or y.lost is not None):
             explain_loss(node, tracked, self.differentiable)
         return node
@@ -125,7 +128,7 @@ def scalar(value: Any, like: Node) -> Node:
         found = dtypes.with_scalar(like.spec.dtype, value)
         form = _scalar_forms[key] = (found.np, spec((), found))
     now = context.now
-    node = Node(None, (), NO_ATTRS, form[1], False, like.site, now.scope, 0)
+    node = Node(None, (), NO_ATTRS, form[1], False, like.site, now.scope, COMPUTED)
     node.value = np.array(value, form[0])
     return node
 
