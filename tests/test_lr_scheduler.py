@@ -49,6 +49,15 @@ def test_the_recurrence_is_the_closed_form(make, formula):
     assert rates(make(sgd()), 14) == pytest.approx(expected, rel=1e-12, abs=1e-15)
 
 
+def test_every_restart_begins_at_the_full_rate_when_its_epoch_is_given():
+    schedule = s.CosineAnnealingWarmRestarts(sgd(), 1, T_mult=3)
+    for i in range(10):
+        schedule.step((3**i - 1) // 2)  # 1 + 3 + ... + 3^(i-1)
+        assert schedule.get_last_lr() == [1.0] and schedule.T_i == 3**i
+    schedule.step(2.5)
+    assert schedule.get_last_lr()[0] == pytest.approx((1 + math.cos(math.pi * 1.5 / 3)) / 2)
+
+
 @pytest.mark.parametrize("make, formula", FORMULAS)
 def test_saved_in_the_middle(make, formula):
     schedule = make(sgd())

@@ -66,17 +66,16 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self._set(self.get_lr())
 
     def _seek(self, epoch: float) -> None:
-        """Find the restart before `epoch`:  T_0 (T_mult^i - 1) / (T_mult - 1) <= epoch."""
+        """Find the restart before `epoch`: the largest T_0 + ... + T_{i-1} that is not beyond it.
+
+        Counted, and not as a logarithm: PyTorch's is rounded down just before some restarts.
+        """
         if epoch < 0:
             raise ArgumentError(f"CosineAnnealingWarmRestarts requires epoch >= 0, got {epoch}")
-        if epoch < self.T_0:
-            self.T_i, self.T_cur = self.T_0, epoch
-        elif self.T_mult == 1:
-            self.T_cur = epoch % self.T_0
-        else:
-            i = int(math.log(epoch / self.T_0 * (self.T_mult - 1) + 1, self.T_mult))
-            self.T_i = self.T_0 * self.T_mult**i
-            self.T_cur = epoch - self.T_0 * (self.T_mult**i - 1) / (self.T_mult - 1)
+        self.T_i, self.T_cur = self.T_0, epoch
+        while self.T_cur >= self.T_i:
+            self.T_cur -= self.T_i
+            self.T_i *= self.T_mult
 
 
 class _MomentumCycle(LRScheduler):
