@@ -1,4 +1,4 @@
-"""What recording costs: microseconds per elementwise op, per structural-key node, per site.
+"""What recording costs: microseconds per elementwise op, module call and structural-key node.
 
     python benchmarks/recording.py
 
@@ -57,6 +57,11 @@ def unary(x):
     return z
 
 
+def calls(function, x):
+    for _ in range(OPS):
+        function(x)
+
+
 def main() -> None:
     x = torch.rand(8, requires_grad=True)
     y = torch.rand(8)
@@ -65,6 +70,9 @@ def main() -> None:
     report("tensor op tensor, not tracked", lambda: chain(plain, y), OPS)
     report("tensor op number", lambda: scalars(x), OPS)
     report("unary method", lambda: unary(x), OPS)
+    module = torch.nn.Identity()
+    report("module call, and its forward", lambda: calls(module, x), OPS)
+    report("that forward alone", lambda: calls(module.forward, x), OPS)
     z = chain(x, y)
     z.sum().backward()
     node = x.grad.node

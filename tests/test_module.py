@@ -1,8 +1,7 @@
-"""Module and the containers: refusals, loading as a whole, hooks, scopes, the cost of a call."""
+"""Module and the containers: refusals, loading as a whole, hooks, scopes."""
 
 import copy
 import pickle
-import time
 import warnings
 
 import pytest
@@ -294,26 +293,3 @@ def test_containers_refuse():
     assert "ModuleDict.update requires a dict or pairs (name, value), got int" in text
     text = refusal(TypeError, lambda: nn.ModuleList([3]))
     assert "child module '0' requires nn.Module or None, got int" in text
-
-
-# ---- cost
-
-
-def test_a_call_costs_little():
-    class Same(nn.Module):
-        def forward(self, x):
-            return x
-
-    module, x = Same(), torch.ones(1)
-
-    def fastest(call):
-        best = float("inf")
-        for _ in range(200):
-            start = time.perf_counter()
-            for _ in range(200):
-                call(x)
-            best = min(best, time.perf_counter() - start)
-        return best / 200
-
-    # 0.6 us on an idle core of the development machine; a loaded one must not fail the suite.
-    assert fastest(module) - fastest(module.forward) < 3e-6
