@@ -357,6 +357,23 @@ def test_state_takes_the_dtype_of_its_parameter_but_step_does_not():
     assert loaded.state[narrow]["step"].dtype is torch.float32
 
 
+def test_a_state_of_an_older_pytorch_counts_in_numbers_and_lacks_options():
+    w = parameter(3.0, -2.0, 0.5)
+    optimizer = optim.Adam([w], lr=RATE)
+    bowl(w).backward()
+    optimizer.step()
+    saved = optimizer.state_dict()
+    saved["state"][0]["step"] = 1
+    for option in ("maximize", "fused", "decoupled_weight_decay"):
+        del saved["param_groups"][0][option]
+    loaded = optim.Adam([w], lr=0.5)
+    loaded.load_state_dict(saved)
+    assert loaded.param_groups[0] == optimizer.param_groups[0]
+    assert loaded.state[w]["step"].dtype is torch.float32
+    loaded.step()
+    assert loaded.state[w]["step"].item() == 2
+
+
 def test_a_refused_state_leaves_the_optimizer_as_it_was():
     w = parameter(1.0, 2.0)
     optimizer = optim.Adam([w], lr=0.5)

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from ..errors import ArgumentError, ArgumentTypeError, StateError
 from ..grad_mode import enable_grad, no_grad
 from ..history import RemovableHandle
+from ..methods.create import tensor
 from ..scope import composite
 from ..tensor import Tensor, run_tensors
 
@@ -272,8 +273,9 @@ class Optimizer:
         for group, loaded in zip(self.param_groups, saved):
             parameter.update(zip(loaded["params"], group["params"]))
             loaded["params"] = group["params"]
-            if "param_names" in group:
-                loaded.setdefault("param_names", group["param_names"])
+            # An option or names that an older PyTorch did not save stay as they are.
+            for name, value in group.items():
+                loaded.setdefault(name, value)
         state: defaultdict[Any, State] = defaultdict(dict)
         for key, value in state_dict["state"].items():
             p = parameter.get(key)
@@ -286,10 +288,12 @@ class Optimizer:
             return {name: self._adopt(item, p, name) for name, item in value.items()}
         if isinstance(value, list | tuple):
             return type(value)(self._adopt(item, p, key) for item in value)
+        # An algorithm with a step of its own may keep any state.
+        is_ours = type(self).step is Optimizer.step
         if not isinstance(value, Tensor):
-            return value
-        # An algorithm with a step of its own may keep state of any shape.
-        if type(self).step is Optimizer.step and value.dim() and value.shape != p.shape:
+            # PyTorch's own counts were numbers before 1.12.
+            return tensor(float(value)) if is_ours and key == "step" else value
+        if is_ours and value.dim() and value.shape != p.shape:
             raise StateError(
                 f"{self._name}.load_state_dict requires {key!r} of shape {tuple(p.shape)}, "
                 f"got {tuple(value.shape)}"
