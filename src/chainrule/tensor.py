@@ -238,13 +238,13 @@ class Tensor(Handle):
         node = self._node
         if new.spec is node.spec:
             self._write(new, value_only=True)
-        elif self._base is None and is_leaf(node):
+        elif self._base is None and (is_leaf(node) or not node.requires_grad):
             self._version += 1
             self._become_leaf(new) if node.requires_grad else setattr(self, "_node", new)
         else:
             raise ShapeError(
                 f"data requires a tensor like {node.spec!r}, got {new.spec!r}",
-                hint="only a leaf can be given data of another shape or dtype",
+                hint="a tensor with a history cannot be given data of another shape or dtype",
             )
 
     def detach(self) -> Tensor:

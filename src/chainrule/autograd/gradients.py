@@ -14,7 +14,7 @@ from ..tensor import backward as accumulate
 
 
 def _listed(x: Any) -> list:
-    return list(x) if isinstance(x, (tuple, list)) else [x]
+    return [x] if isinstance(x, Tensor) else list(x)
 
 
 def _cotangents(given: Any, count: int) -> list:

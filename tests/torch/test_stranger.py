@@ -1,0 +1,82 @@
+"""What first-time users' scripts ran into: the same short program on PyTorch and on chainrule."""
+
+import numpy as np
+import pytest
+
+import chainrule
+
+torch = pytest.importorskip("torch")
+
+
+def told(value):
+    """A result as it can be compared: numbers, the text of everything else."""
+    if isinstance(value, (list, tuple)):
+        return [told(v) for v in value]
+    if hasattr(value, "detach"):
+        return [str(value.dtype), list(value.shape), value.detach().double().tolist()]
+    return value
+
+
+def same(ours, theirs):
+    if isinstance(theirs, list):
+        return len(ours) == len(theirs) and all(map(same, ours, theirs))
+    if isinstance(theirs, float):
+        return np.allclose(ours, theirs, rtol=1e-5, atol=1e-6, equal_nan=True)
+    return ours == theirs
+
+
+PROGRAMS = []
+
+
+def program(function):
+    """Registers f(torch): a program that returns what it would print."""
+    PROGRAMS.append(function)
+    return function
+
+
+@pytest.mark.parametrize("run", PROGRAMS, ids=lambda f: f.__name__)
+def test_program(run):
+    torch.manual_seed(0)
+    chainrule.manual_seed(0)
+    ours, theirs = told(run(chainrule)), told(run(torch))
+    assert same(ours, theirs), f"{ours} is not {theirs}"
+
+
+def raised(function, *args, **kwargs):
+    """The built-in class of what the call raises; None if it returns."""
+    try:
+        function(*args, **kwargs)
+    except Exception as error:
+        return next(c.__name__ for c in type(error).__mro__ if c.__module__ == "builtins")
+    return None
+
+
+@program
+def gradients_of_a_dict_of_parameters(t):
+    params = dict(t.nn.Linear(3, 2).named_parameters())
+    loss = sum(p.square().sum() for p in params.values())
+    return t.autograd.grad(loss, params.values())
+
+
+@program
+def frozen_module_changes_dtype(t):
+    net = t.nn.Linear(3, 2)
+    net.requires_grad_(False)
+    return [p.clone() for p in net.double().parameters()]
+
+
+@program
+def data_of_another_dtype_for_a_computed_tensor(t):
+    x = t.ones(2) * 3
+    x.data = t.ones(3, dtype=t.float64)
+    return x
+
+
+@program
+def second_backward_raises_also_when_gradients_were_printed(t):
+    x = t.eye(2, requires_grad=True)
+    out = (x + 1).pow(2).t().sum()
+    out.backward(retain_graph=True)
+    first = x.grad.tolist()
+    out.backward()
+    return first, x.grad.tolist(), raised(out.backward)
