@@ -252,3 +252,33 @@ a.pow(3) | a.sqrt() | a.float() | a.T
 def test_grad_fn_name(expression):
     ours, theirs = (evaluate(lib, expression, True)[0] for lib in (chainrule, torch))
     assert ours.grad_fn.name() == theirs.grad_fn.name()
+
+
+OUT = """
+torch.cat([a, a], out=o) | torch.stack([a, a], out=o) | torch.sum(a, 0, out=o) | torch.exp(a, out=o)
+torch.mean(a, 1, out=o) | torch.cumsum(a, 1, out=o) | torch.add(a, 1, out=o)
+torch.max(a, pos, out=o) | torch.tensordot(a, b, 1, out=o)
+torch.gather(a, 1, idx, out=o) | torch.tril(a, out=o) | torch.where(mask, a, pos, out=o)
+torch.matmul(a, b, out=o) | torch.arange(3, out=o) | torch.zeros(2, out=o)
+torch.full((2,), 3., out=o)
+"""
+
+
+@pytest.mark.parametrize("expression", rows(OUT))
+def test_out_holds_the_result(expression):
+    for size in (0, None):
+        written = []
+        for lib in (torch, chainrule):
+            _, names = evaluate(lib, "None", False)
+            fitting = eval(expression, names | {"o": lib.empty(0, dtype=lib.float64)})
+            out = lib.empty(fitting.shape if size is None else size, dtype=lib.float64)
+            assert eval(expression, names | {"o": out}) is out
+            written.append(plain(out))
+        assert_same(*reversed(written))
+
+
+def test_out_of_two_results():
+    for lib in (torch, chainrule):
+        values, indices = lib.empty(2), lib.empty(2, dtype=lib.int64)
+        lib.max(lib.tensor([[1.0, 3.0], [5.0, 4.0]]), 1, out=(values, indices))
+        assert values.tolist() == [3, 5] and indices.tolist() == [1, 0]

@@ -11,7 +11,7 @@ from ..errors import ArgumentError
 from ..ops import elementwise as ew
 from ..tensor import Tensor, apply
 from .pointwise import clone
-from .register import method
+from .register import method, named
 
 __all__ = [
     "can_cast", "is_complex", "is_floating_point", "is_tensor", "promote_types", "result_type",
@@ -94,9 +94,7 @@ def _casts(name: str, dtype: dtypes.dtype) -> None:
     def convert(self: Tensor, memory_format=None) -> Tensor:
         return _cast(self, dtype)
 
-    convert.__name__ = name
-    convert.__doc__ = f"This tensor as {dtype}."
-    setattr(Tensor, name, convert)
+    setattr(Tensor, name, named(convert, name, f"This tensor as {dtype}."))
 
 
 for _name, _dtype in {

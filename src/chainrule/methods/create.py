@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..graph import leaf
 from ..ops import elementwise as ew
 from ..tensor import Tensor, from_array
-from .register import method, spread
+from .register import into, method, named, spread
 
 __all__ = [
     "BoolTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor",
@@ -39,7 +39,7 @@ def tensor(data: Any, *, dtype: DType | None = None, device=None, requires_grad=
     require_cpu(device)
     if isinstance(data, Tensor):
         data = data._value()
-    return _finish(_array(data, dtype).copy(), requires_grad)
+    return from_array(_array(data, dtype).copy(), requires_grad)
 
 
 def as_tensor(data: Any, dtype: DType | None = None, device=None) -> Tensor:
@@ -162,10 +162,6 @@ def _all_numpy(data: Any) -> bool:
     return isinstance(data, (np.generic, np.ndarray))
 
 
-def _finish(array: np.ndarray, requires_grad: bool) -> Tensor:
-    return from_array(array, requires_grad)
-
-
 # --------------------------------------------------------------------------- PyTorch's old types
 def legacy(cls, data: tuple, dtype: DType | None, device) -> Tensor:
     """`Tensor(2, 3)` uninitialised, `Tensor([1., 2.])` with the data, in the default dtype."""
@@ -225,21 +221,9 @@ def shape_of(name: str, size: tuple) -> tuple[int, ...]:
     return shape
 
 
-def zeros(*size, dtype=None, device=None, requires_grad=False, out=None, layout=None,
-          pin_memory=False) -> Tensor:
-    """A tensor of zeros.
-
-    >>> import chainrule as torch
-    >>> torch.zeros(2)
-    tensor([0., 0.])
-    """
-    require_cpu(device)
-    shape = shape_of("zeros", size)
-    return _finish(np.zeros(shape, (dtype or dtypes.default_dtype()).np), requires_grad)
-
-
-def _keyword_size(function):
+def keyword_size(function: Callable) -> Callable:
     """Accept PyTorch's `size=` keyword beside positional lengths."""
+
     @functools.wraps(function)
     def accepting(*size, **kwargs):
         if "size" in kwargs:
@@ -249,31 +233,40 @@ def _keyword_size(function):
     return accepting
 
 
-def ones(*size, dtype=None, device=None, requires_grad=False, out=None, layout=None,
-         pin_memory=False) -> Tensor:
-    """A tensor of ones, in the default dtype unless one is given.
+def _array_of(value: int, shape: tuple[int, ...], dtype: DType) -> np.ndarray:
+    # np.zeros gets cleared pages from the system and writes none of them.
+    return np.full(shape, value, dtype.np) if value else np.zeros(shape, dtype.np)
 
-    Lengths are given as ones(2, 3) or ones((2, 3)); raises RuntimeError for negative ones.
+
+def _of_one_value(value: int, name: str, doc: str) -> Callable[..., Tensor]:
+    @keyword_size
+    def make(*size, dtype=None, device=None, requires_grad=False, out=None, layout=None,
+             pin_memory=False, memory_format=None) -> Tensor:
+        require_cpu(device)
+        array = _array_of(value, shape_of(name, size), dtype or dtypes.default_dtype())
+        return into(out, from_array(array, requires_grad))
+
+    return named(make, name, doc)
+
+
+zeros = _of_one_value(0, "zeros", """A tensor of zeros, in the default dtype unless one is given.
+
+    Lengths are given as zeros(2, 3) or zeros((2, 3)); raises RuntimeError for negative ones.
+
+    >>> import chainrule as torch
+    >>> torch.zeros(2)
+    tensor([0., 0.])
+    """)
+ones = _of_one_value(1, "ones", """A tensor of ones, in the default dtype unless one is given.
 
     >>> import chainrule as torch
     >>> torch.ones(2, 2, dtype=torch.int64)
     tensor([[1, 1],
             [1, 1]])
-    """
-    require_cpu(device)
-    shape = shape_of("ones", size)
-    return _finish(np.ones(shape, (dtype or dtypes.default_dtype()).np), requires_grad)
-
-
-def empty(*size, dtype=None, device=None, requires_grad=False, out=None, layout=None,
-          pin_memory=False, memory_format=None) -> Tensor:
-    """A tensor whose values do not matter: zeros here, so that runs repeat."""
-    require_cpu(device)
-    shape = shape_of("empty", size)
-    return _finish(np.zeros(shape, (dtype or dtypes.default_dtype()).np), requires_grad)
-
-
-zeros, ones, empty = map(_keyword_size, (zeros, ones, empty))
+    """)
+empty = _of_one_value(
+    0, "empty", "A tensor whose values do not matter: zeros here, so that runs repeat."
+)
 
 
 def empty_strided(size, stride, **kwargs) -> Tensor:
@@ -297,7 +290,7 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, out=
     dtype = dtype or dtypes.of_scalar(fill_value)
     shape = shape_of("full", (size,) if isinstance(size, int) else tuple(size))
     value = np.full(shape, _checked_number(fill_value, dtype), dtype.np)
-    return _finish(value, requires_grad)
+    return into(out, from_array(value, requires_grad))
 
 
 def scalar_tensor(value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -314,7 +307,7 @@ def eye(n: int, m: int | None = None, *, dtype=None, device=None, requires_grad=
             [0., 1.]])
     """
     require_cpu(device)
-    return _finish(np.eye(n, m, dtype=(dtype or dtypes.default_dtype()).np), requires_grad)
+    return from_array(np.eye(n, m, dtype=(dtype or dtypes.default_dtype()).np), requires_grad)
 
 
 def _numbers(*values):
@@ -345,7 +338,7 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
         values = np.arange(start, end, step)
     else:
         values = start + step * np.arange(count, dtype=np.float64)
-    return _finish(values.astype(dtype.np, copy=False), requires_grad)
+    return into(out, from_array(values.astype(dtype.np, copy=False), requires_grad))
 
 
 def linspace(start, end, steps: int, *, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -360,13 +353,13 @@ def linspace(start, end, steps: int, *, dtype=None, device=None, requires_grad=F
     dtype = dtype or dtypes.default_dtype()
     wide = dtype.np if dtype.itemsize >= 4 and dtype.is_floating_point else np.float64
     if steps == 1:
-        return _finish(np.full(1, start, dtype.np), requires_grad)
+        return from_array(np.full(1, start, dtype.np), requires_grad)
     # From both ends toward the middle, as PyTorch does, so that the last bit agrees.
     step = (wide.type if isinstance(wide, np.dtype) else wide)((end - start) / max(steps - 1, 1))
     i = np.arange(steps, dtype=wide)
     low, high = np.asarray(start, wide) + step * i, np.asarray(end, wide) - step * i[::-1]
     values = np.where(i < steps // 2, low, high)
-    return _finish(values.astype(dtype.np), requires_grad)
+    return from_array(values.astype(dtype.np), requires_grad)
 
 
 def logspace(start, end, steps: int, base=10.0, *, dtype=None, device=None,
@@ -374,29 +367,25 @@ def logspace(start, end, steps: int, base=10.0, *, dtype=None, device=None,
     """base^x for x in linspace(start, end, steps)."""
     exponents = linspace(start, end, steps, dtype=dtypes.float64, device=device)
     values = np.power(base, exponents._value())
-    return _finish(values.astype((dtype or dtypes.default_dtype()).np), requires_grad)
+    return from_array(values.astype((dtype or dtypes.default_dtype()).np), requires_grad)
 
 
 # --------------------------------------------------------------------------- in the likeness
-def _like(value):
+def _like(value: int, name: str, doc: str) -> Callable[..., Tensor]:
     def make(input: Tensor, *, dtype=None, device=None, requires_grad=False, memory_format=None,
              layout=None, pin_memory=False) -> Tensor:
         require_cpu(device)
-        shape = input._node.spec.shape
-        array = np.full(shape, value, (dtype or input.dtype).np) if value else np.zeros(
-            shape, (dtype or input.dtype).np
-        )
-        return _finish(array, requires_grad)
+        array = _array_of(value, input._node.spec.shape, dtype or input.dtype)
+        return from_array(array, requires_grad)
 
-    return make
+    return named(make, name, doc)
 
 
-zeros_like, ones_like, empty_like = _like(0), _like(1), _like(0)
-zeros_like.__name__, ones_like.__name__, empty_like.__name__ = (
-    "zeros_like", "ones_like", "empty_like")
-zeros_like.__doc__ = "Zeros in the shape and dtype of `input`."
-ones_like.__doc__ = "Ones in the shape and dtype of `input`."
-empty_like.__doc__ = "A tensor of the shape and dtype of `input` whose values do not matter."
+zeros_like = _like(0, "zeros_like", "Zeros in the shape and dtype of `input`.")
+ones_like = _like(1, "ones_like", "Ones in the shape and dtype of `input`.")
+empty_like = _like(
+    0, "empty_like", "A tensor of the shape and dtype of `input` whose values do not matter."
+)
 
 
 def full_like(input: Tensor, fill_value, *, dtype=None, device=None, requires_grad=False,

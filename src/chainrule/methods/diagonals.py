@@ -11,7 +11,7 @@ from ..scope import composite
 from ..shapes import axis_index
 from ..tensor import Tensor, from_array
 from .parts import part
-from .register import method
+from .register import into, method, named
 from .shape import movedim
 
 __all__ = ["diag", "diag_embed", "diagonal", "tril", "tril_indices", "triu", "triu_indices"]
@@ -74,12 +74,13 @@ def _triangle(keep, name: str, formula: str):
         zero = 0.0 if input.dtype.is_floating_point else 0
         node = input.node
         if node.dtype.name == "bool":
-            return Tensor._from_node(logic.logical_and(node, from_array(mask).node))
-        return Tensor._from_node(logic.where(from_array(mask).node, node, zero))
+            kept = logic.logical_and(node, from_array(mask).node)
+        else:
+            kept = logic.where(from_array(mask).node, node, zero)
+        return into(out, Tensor._from_node(kept))
 
-    function.__name__ = name
-    function.__doc__ = formula
-    return method(inplace=True)(composite(f"{name.capitalize()}Backward0")(function))
+    recorded = composite(f"{name.capitalize()}Backward0")(named(function, name, formula))
+    return method(inplace=True)(recorded)
 
 
 tril = _triangle(np.tril, "tril", "The elements on and below a diagonal; zeros above.")
@@ -90,9 +91,7 @@ def _indices(function, name: str):
     def indices(row: int, col: int, offset: int = 0, *, dtype=None, device=None) -> Tensor:
         return from_array(np.stack(function(row, offset, col)).astype(np.int64))
 
-    indices.__name__ = name
-    indices.__doc__ = "The (row, column) indices of a triangle, as two rows."
-    return indices
+    return named(indices, name, "The (row, column) indices of a triangle, as two rows.")
 
 
 tril_indices = _indices(np.tril_indices, "tril_indices")

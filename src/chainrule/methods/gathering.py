@@ -17,7 +17,7 @@ from ..shapes import axis_index
 from ..tensor import Tensor, from_array
 from .create import as_tensor
 from .index import fitted, getitem, setitem
-from .register import method
+from .register import into, method
 from .shape import reshape
 
 __all__ = [
@@ -79,11 +79,12 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad=False, out=Non
     """
     _index_tensor("gather", index)
     if not input.ndim:
-        return reshape(gather(reshape(input, 1), 0, reshape(index, -1)), tuple(index.shape))
+        found = gather(reshape(input, 1), 0, reshape(index, -1))
+        return into(out, reshape(found, tuple(index.shape)))
     axis = axis_index("gather", dim, input.ndim)
     source = _window_of(input, axis, index, "gather")
     _check_known("gather", index, source.shape[axis])
-    return Tensor._from_node(ix.gather(source.node, index.node, axis=axis))
+    return into(out, Tensor._from_node(ix.gather(source.node, index.node, axis=axis)))
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:

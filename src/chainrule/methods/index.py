@@ -15,7 +15,7 @@ from ..ops.op import cast, expand_to
 from ..scope import composite
 from ..tensor import Tensor, from_array
 from .create import as_tensor
-from .parts import part
+from .parts import part, place_of
 from .register import method
 
 __all__: list[str] = []
@@ -59,7 +59,7 @@ def _plan(x: Tensor, index: Any) -> _Plan:
             arrays.append((len(shape), item))
             shape.append(n)
         else:
-            place = _place(item, n, axis)
+            place = place_of("indexing", item, n, axis)
             bounds.append((place, place + 1, 1))
         axis += 1
     return _Plan(tuple(bounds), tuple(shape), arrays)
@@ -121,15 +121,6 @@ def _slice(item: slice, n: int) -> tuple[int, int, int]:
     return start, max(start, stop), step
 
 
-def _place(item: int, n: int, axis: int) -> int:
-    if not -n <= item < n:
-        raise OutOfRange(
-            f"indexing requires an index in [{-n}, {n - 1}], got {item} (index {item} is out of "
-            f"bounds for dimension {axis} with size {n})"
-        )
-    return item % n
-
-
 def _mask_places(x: Tensor, mask: Tensor, axis: int) -> list[Tensor]:
     """The indices where a mask holds: the shape depends on the values, so they are computed."""
     wanted = tuple(x.shape[axis : axis + mask.ndim])
@@ -167,15 +158,9 @@ def _checked_indices(view: Tensor, arrays) -> list[Node]:
     nodes = []
     for axis, index in arrays:
         node = index.node
-        if node.value is not None:
-            n = view.shape[axis]
-            value = node.value
-            if value.size and (value.min() < -n or value.max() >= n):
-                bad = value.max() if value.max() >= n else value.min()
-                raise OutOfRange(
-                    f"indexing requires an index in [{-n}, {n - 1}], got {int(bad)} (index "
-                    f"{int(bad)} is out of bounds for dimension {axis} with size {n})"
-                )
+        if node.value is not None and node.value.size:
+            for place in (node.value.min(), node.value.max()):
+                place_of("indexing", int(place), view.shape[axis], axis)
         nodes.append(node)
     return nodes
 
@@ -201,7 +186,7 @@ def getitem(self: Tensor, index: Any) -> Tensor:
 
 @composite("SelectBackward0")
 def _int_item(self: Tensor, index: int) -> Tensor:
-    place = _place(index, self.shape[0], 0)
+    place = place_of("indexing", index, self.shape[0], 0)
     shape = self._node.spec.shape[1:]
     return part(self, 0, place, place + 1)._view(mv.reshape, shape=shape)
 

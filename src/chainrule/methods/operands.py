@@ -13,7 +13,7 @@ from ..graph import Node
 from ..ops.op import Elementwise
 from ..tensor import Tensor
 from .create import as_tensor
-from .register import into, method
+from .register import into, method, named
 
 NUMBERS = (int, float, np.number, np.bool_)
 
@@ -47,7 +47,7 @@ def unary(op: Elementwise, name: str, formula: str, *aliases: str) -> Callable:
         result = Tensor._from_node(op.unary(input.node))
         return into(out, result)
 
-    return _installed(function, name, f"{formula}, elementwise.", aliases)
+    return method(*aliases, inplace=True)(named(function, name, f"{formula}, elementwise."))
 
 
 def binary(op: Elementwise, name: str, formula: str, *aliases: str) -> Callable:
@@ -57,10 +57,5 @@ def binary(op: Elementwise, name: str, formula: str, *aliases: str) -> Callable:
         result = Tensor._from_node(op(*operands(input, other, name)))
         return into(out, result)
 
-    return _installed(function, name, f"{formula}, elementwise with broadcasting.", aliases)
-
-
-def _installed(function: Callable, name: str, formula: str, aliases: tuple[str, ...]) -> Callable:
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = formula
-    return method(*aliases, inplace=True)(function)
+    doc = f"{formula}, elementwise with broadcasting."
+    return method(*aliases, inplace=True)(named(function, name, doc))

@@ -12,10 +12,10 @@ from ..ops import logic
 from ..ops.op import Elementwise, scalar
 from ..tensor import Tensor
 from .create import as_tensor
-from .products import matmul
 from .logic import bitwise_and, bitwise_not, bitwise_or, bitwise_xor
 from .operands import NUMBERS
 from .pointwise import abs, add, div, floor_divide, mul, neg, pow, remainder, sub
+from .products import matmul
 from .register import written_back
 
 __all__: list[str] = []

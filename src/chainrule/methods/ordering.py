@@ -108,10 +108,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> val
     if not input.ndim:
         return kthvalue(reshape(input, 1), k)
     order = argsort(input, dim).narrow(dim, k - 1, 1)
-    values = gather(input, dim, order)
-    if not keepdim:
-        values, order = values.squeeze(dim), order.squeeze(dim)
-    return values_indices(values, order)
+    return values_indices.along(dim, keepdim, gather(input, dim, order), order)
 
 
 @method()
@@ -211,10 +208,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> values_indices:
         distinct, counts = np.unique(line, return_counts=True)
         found[i] = np.flatnonzero(line == distinct[counts.argmax()])[-1]
     index = from_array(np.expand_dims(found.reshape(value.shape[:-1]), dim))
-    values = gather(input, dim, index)
-    if not keepdim:
-        values, index = values.squeeze(dim), index.squeeze(dim)
-    return values_indices(values, index)
+    return values_indices.along(dim, keepdim, gather(input, dim, index), index)
 
 
 @method()

@@ -25,6 +25,16 @@ def part(input: Tensor, axis: int, start: int, stop: int, step: int = 1) -> Tens
     return input._view(mv.slice_, bounds=tuple(bounds))
 
 
+def place_of(name: str, index: int, n: int, axis: int) -> int:
+    """`index` counted from the front of an axis of length n; raises OutOfRange outside of it."""
+    if not -n <= index < n:
+        raise OutOfRange(
+            f"{name} requires an index in [{-n}, {n - 1}], got {index} (index {index} is out of "
+            f"bounds for dimension {axis} with size {n})"
+        )
+    return index % n
+
+
 @method()
 @composite("SliceBackward0")
 def narrow(input: Tensor, dim: int, start, length: int) -> Tensor:
@@ -53,13 +63,7 @@ def narrow(input: Tensor, dim: int, start, length: int) -> Tensor:
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """One place along an axis, which vanishes: a view.  Raises IndexError outside of the axis."""
     axis = axis_of("select", dim, input.shape, OutOfRange)
-    n, index = input.shape[axis], int(index)
-    if not -n <= index < n:
-        raise OutOfRange(
-            f"select requires an index in [{-n}, {n - 1}], got {index} (index {index} is out of "
-            f"bounds for dimension {axis} with size {n})"
-        )
-    place = index % n
+    place = place_of("select", int(index), input.shape[axis], axis)
     rest = (*input.shape[:axis], *input.shape[axis + 1 :])
     return part(input, axis, place, place + 1)._view(mv.reshape, shape=rest)
 

@@ -16,7 +16,7 @@ from ..scope import composite
 from ..shapes import axis_index, axis_indices, size
 from ..tensor import Tensor
 from .pointwise import maximum, minimum, pow
-from .register import method
+from .register import into, method, named
 
 __all__ = [
     "all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "cumprod",
@@ -31,6 +31,13 @@ class values_indices(NamedTuple):
 
     values: Tensor
     indices: Tensor
+
+    @classmethod
+    def along(cls, dim: int, keepdim: bool, values: Tensor, indices: Tensor) -> values_indices:
+        """Values and indices of length 1 along `dim`, which vanishes unless `keepdim`."""
+        if keepdim:
+            return cls(values, indices)
+        return cls(values.squeeze(dim), indices.squeeze(dim))
 
     def __repr__(self) -> str:
         name = "torch.return_types."
@@ -60,7 +67,7 @@ def sum(input: Tensor, dim=None, keepdim=False, *, dtype=None, axis=None, keepdi
     """
     x = _as(input, dtype)
     axes = axis_indices("sum", dim if axis is None else axis, x.ndim)
-    return Tensor._from_node(_reduce(rd.sum_, x, axes, keepdim or bool(keepdims)))
+    return into(out, Tensor._from_node(_reduce(rd.sum_, x, axes, keepdim or bool(keepdims))))
 
 
 @method()
@@ -84,7 +91,7 @@ def mean(input: Tensor, dim=None, keepdim=False, *, dtype=None, axis=None, keepd
     axes = axis_indices("mean", dim if axis is None else axis, x.ndim)
     count = size(tuple(x.shape[a] for a in axes))
     total = _reduce(rd.sum_, x, axes, keepdim or bool(keepdims))
-    return Tensor._from_node(ew.div(total, float(count)))
+    return into(out, Tensor._from_node(ew.div(total, float(count))))
 
 
 @method()
@@ -185,10 +192,9 @@ def _amax(op, name):
         _filled(input, name, axes)
         return Tensor._from_node(_reduce(op, input.node, axes, keepdim))
 
-    extreme.__name__ = name
-    extreme.__doc__ = f"The {'largest' if name == 'amax' else 'smallest'} element along `dim`; " \
-        "ties share the gradient."
-    return method()(extreme)
+    what = "largest" if name == "amax" else "smallest"
+    doc = f"The {what} element along `dim`; ties share the gradient."
+    return method()(named(extreme, name, doc))
 
 
 amax, amin = _amax(rd.amax, "amax"), _amax(rd.amin, "amin")
@@ -216,9 +222,8 @@ def _arg(op, name):
         out = op(x, axis=axis)
         return Tensor._from_node(keep_axes(out, x.shape, axis) if keepdim else out)
 
-    position.__name__ = name
-    position.__doc__ = f"Where the {name[3:]} is: along `dim`, or in the flattened tensor."
-    return method()(position)
+    doc = f"Where the first {name[3:]}imum is: along `dim`, or in the flattened tensor."
+    return method()(named(position, name, doc))
 
 
 argmax, argmin = _arg(rd.argmax, "argmax"), _arg(rd.argmin, "argmin")
@@ -226,13 +231,9 @@ argmax, argmin = _arg(rd.argmax, "argmax"), _arg(rd.argmin, "argmin")
 
 def _extreme(name: str, whole, pair, position):
     def extreme(input: Tensor, dim=None, keepdim=False, *, other=None, out=None):
-        if isinstance(dim, Tensor):
-            return pair(input, dim)
-        if other is not None:
-            return pair(input, other)
-        if dim is None:
-            return everything(input)
-        return along(input, dim, keepdim)
+        if isinstance(dim, Tensor) or other is not None:
+            return pair(input, dim if other is None else other, out=out)
+        return into(out, everything(input) if dim is None else along(input, dim, keepdim))
 
     @composite(f"{name.capitalize()}Backward1")
     def everything(input):
@@ -246,16 +247,10 @@ def _extreme(name: str, whole, pair, position):
         if not input.ndim:
             return values_indices(input.clone(), position(input, 0))
         indices = position(input, dim, keepdim=True)
-        values = input.gather(dim, indices)
-        if not keepdim:
-            values, indices = values.squeeze(dim), indices.squeeze(dim)
-        return values_indices(values, indices)
+        return values_indices.along(dim, keepdim, input.gather(dim, indices), indices)
 
-    extreme.__name__ = name
-    extreme.__doc__ = (
-        f"The {name}imum of all elements; along `dim` also where it is; or of two tensors."
-    )
-    return method()(extreme)
+    doc = f"The {name}imum of all elements; along `dim` also where it is; or of two tensors."
+    return method()(named(extreme, name, doc))
 
 
 max = _extreme("max", amax, maximum, argmax)
@@ -279,9 +274,7 @@ def median(input: Tensor, dim: int | None = None, keepdim=False):
     middle = (input.shape[dim] - 1) // 2
     values = ordered.values.narrow(dim, middle, 1)
     indices = ordered.indices.narrow(dim, middle, 1)
-    if keepdim:
-        return values_indices(values, indices)
-    return values_indices(values.squeeze(dim), indices.squeeze(dim))
+    return values_indices.along(dim, keepdim, values, indices)
 
 
 # --------------------------------------------------------------------------- logic
@@ -291,9 +284,7 @@ def _logical(op, name):
         return Tensor._from_node(_reduce(op, input.node, axes, keepdim) if axes or not input.ndim
                                  else input.bool().node)
 
-    function.__name__ = name
-    function.__doc__ = f"Whether {name} element along `dim` is true."
-    return method()(function)
+    return method()(named(function, name, f"Whether {name} element along `dim` is true."))
 
 
 any, all = _logical(rd.any_, "any"), _logical(rd.all_, "all")
@@ -311,12 +302,11 @@ def _scan(op, name):
         x = _as(input, dtype)
         axis = axis_index(name, dim, x.ndim)
         if not x.ndim:
-            return input.clone()
-        return Tensor._from_node(op(x, axis=axis))
+            return into(out, input.clone())
+        return into(out, Tensor._from_node(op(x, axis=axis)))
 
-    function.__name__ = name
-    function.__doc__ = f"The running {'sum' if name == 'cumsum' else 'product'} along `dim`."
-    return method(inplace=True)(function)
+    what = "sum" if name == "cumsum" else "product"
+    return method(inplace=True)(named(function, name, f"The running {what} along `dim`."))
 
 
 cumsum, cumprod = _scan(rd.cumsum, "cumsum"), _scan(rd.cumprod, "cumprod")

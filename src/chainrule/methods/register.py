@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 from ..tensor import Tensor
 
@@ -21,6 +22,13 @@ def method(*aliases: str, inplace: bool = False, name: str | None = None) -> Cal
     return install
 
 
+def named(function: Callable, name: str, doc: str) -> Callable:
+    """A function made inside another one, under its own name."""
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
 def written_back(function: Callable, name: str) -> Callable:
     """The in-place form: compute, then bind the handle to the result."""
 
@@ -29,8 +37,7 @@ def written_back(function: Callable, name: str) -> Callable:
         self._check_writable()
         return self._inplace(function(self, *args, **kwargs))
 
-    inplace.__name__ = name
-    return inplace
+    return named(inplace, name, inplace.__doc__ or "")
 
 
 def spread(args: tuple) -> tuple:
@@ -38,9 +45,16 @@ def spread(args: tuple) -> tuple:
     return tuple(args[0]) if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
 
 
-def into(out: Tensor | None, result: Tensor) -> Tensor:
-    """What a function with PyTorch's `out=` returns: `out` with the result written to it."""
+def into(out: Any, result: Any) -> Any:
+    """What a function with PyTorch's `out=` returns: `out` with the result written to it.
+
+    An `out` without elements takes the result's shape; several results have an `out` each.
+    """
     if out is None:
         return result
+    if isinstance(result, tuple):
+        return type(result)(*map(into, out, result))
+    if not out.numel() and result.numel():
+        out.resize_(result.shape)
     out._check_writable()
     return out._inplace(result)

@@ -13,8 +13,8 @@ from ..errors import DTypeError
 from ..random import Generator
 from ..scope import composite
 from ..tensor import Tensor, from_array
-from .create import _keyword_size, shape_of
-from .register import method
+from .create import keyword_size, shape_of
+from .register import into, method
 
 __all__ = [
     "bernoulli", "get_rng_state", "initial_seed", "manual_seed", "multinomial", "normal",
@@ -68,7 +68,7 @@ def _floating(name: str, dtype) -> dtypes.dtype:
     return dtype
 
 
-@_keyword_size
+@keyword_size
 def rand(*size, generator=None, dtype=None, device=None, requires_grad=False, out=None,
          layout=None, pin_memory=False) -> Tensor:
     """Uniform numbers from [0, 1), PyTorch's own for the same seed.
@@ -79,10 +79,11 @@ def rand(*size, generator=None, dtype=None, device=None, requires_grad=False, ou
     """
     require_cpu(device)
     dtype = _floating("rand", dtype)
-    return from_array(_from(generator).uniform(shape_of("rand", size), dtype.np), requires_grad)
+    drawn = _from(generator).uniform(shape_of("rand", size), dtype.np)
+    return into(out, from_array(drawn, requires_grad))
 
 
-@_keyword_size
+@keyword_size
 def randn(*size, generator=None, dtype=None, device=None, requires_grad=False, out=None,
           layout=None, pin_memory=False) -> Tensor:
     """Standard normal numbers, PyTorch's own for the same seed.
@@ -93,7 +94,8 @@ def randn(*size, generator=None, dtype=None, device=None, requires_grad=False, o
     """
     require_cpu(device)
     dtype = _floating("randn", dtype)
-    return from_array(_from(generator).normal(shape_of("randn", size), dtype.np), requires_grad)
+    drawn = _from(generator).normal(shape_of("randn", size), dtype.np)
+    return into(out, from_array(drawn, requires_grad))
 
 
 def randint(*bounds, low=0, high=None, size=None, generator=None, dtype=None, device=None,

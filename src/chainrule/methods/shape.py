@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -419,30 +420,6 @@ def tile(input: Tensor, *dims) -> Tensor:
 
 # --------------------------------------------------------------------------- in place
 @method()
-def squeeze_(self: Tensor, dim=None) -> Tensor:
-    """`squeeze`, and bind this handle to it."""
-    return _rebound(self, squeeze(self, dim))
-
-
-@method()
-def unsqueeze_(self: Tensor, dim: int) -> Tensor:
-    """`unsqueeze`, and bind this handle to it."""
-    return _rebound(self, unsqueeze(self, dim))
-
-
-@method()
-def t_(self: Tensor) -> Tensor:
-    """`t`, and bind this handle to it."""
-    return _rebound(self, t(self))
-
-
-@method()
-def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
-    """`transpose`, and bind this handle to it."""
-    return _rebound(self, transpose(self, dim0, dim1))
-
-
-@method()
 def resize_(self: Tensor, *sizes, memory_format=None) -> Tensor:
     """Another shape; elements are kept in order, new ones are zero.  Unlike in PyTorch, views of
     this tensor keep the old values.
@@ -458,3 +435,19 @@ def _rebound(self: Tensor, other: Tensor) -> Tensor:
     self._node = other.node
     self._base = None
     return self
+
+
+def _rebinding(view: Callable) -> Callable:
+    """The in-place form of a view: this handle becomes the view."""
+
+    @functools.wraps(view)
+    def inplace(self: Tensor, *args, **kwargs) -> Tensor:
+        return _rebound(self, view(self, *args, **kwargs))
+
+    return inplace
+
+
+for _view in (squeeze, unsqueeze, t, transpose):
+    setattr(Tensor, f"{_view.__name__}_", _rebinding(_view))
+for _alias in ("swapaxes_", "swapdims_"):
+    setattr(Tensor, _alias, _rebinding(transpose))

@@ -12,7 +12,7 @@ from ..ops.op import sum_
 from ..scope import composite
 from ..tensor import Tensor
 from .diagonals import diagonal
-from .register import spread
+from .register import into, spread
 
 __all__ = ["einsum", "tensordot"]
 
@@ -37,7 +37,7 @@ def tensordot(a: Tensor, b: Tensor, dims=2, out=None) -> Tensor:
     al = tuple(left.index(d) if d in left else n + d for d in range(a.ndim))
     bl = tuple(shared[d] if d in shared else n + a.ndim + d for d in range(b.ndim))
     ol = tuple(i for i in al + bl if i >= n)
-    return Tensor._from_node(_contracted([(a.node, al), (b.node, bl)], ol))
+    return into(out, Tensor._from_node(_contracted([(a.node, al), (b.node, bl)], ol)))
 
 
 @composite("ViewBackward0")
