@@ -1,84 +1,130 @@
-"""How the source is built: imports go downward and stand at the top; nothing grows too long."""
+"""The house stands on its ground floor: imports go strictly downward, at the top of the file."""
 
 import ast
-from graphlib import TopologicalSorter
+import graphlib
+import sys
 from pathlib import Path
 
-SOURCE = Path(__file__).parent.parent / "src"
-FILES = sorted((SOURCE / "chainrule").rglob("*.py"))
+import pytest
+
+import chainrule
+
+ROOT = Path(chainrule.__file__).parent
+
+# From the top down; what is not named here uses Tensor and stands between `methods` and the top.
+# A module imports from its own row or from below, and no two modules need each other.
+FLOORS = [
+    {"chainrule", "__main__", "cli", "demo"},
+    {"view"},
+    {"*"},
+    {"methods"},
+    {"tensor", "handle", "history"},
+    {"interpreter"},
+    {"rewrite", "autodiff"},
+    {"ops"},
+    {"graph"},
+    {"random", "twister", "printing", "constants"},
+    {"shapes", "dtypes", "devices", "errors", "config", "scope", "grad_mode", "version", "files"},
+]
+# What may be imported inside of a function, because it is slow to load or need not be there.
+LATER = {"difflib", "ml_dtypes", "rich", "safetensors", "scipy", "sklearn", "tensorboard"}
 
 
-def name_of(path):
-    parts = path.relative_to(SOURCE).with_suffix("").parts
+def module_name(path):
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
-NAMES = {name_of(path) for path in FILES}
+FILES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 
 
-def imported(statement, path):
-    """The modules of ours that an import statement in a file names."""
+def imported(name, statement):
+    """The modules that an import statement of module `name` loads."""
     if isinstance(statement, ast.Import):
-        return {alias.name for alias in statement.names} & NAMES
-    folder = path.parent.relative_to(SOURCE).parts
-    parts = list(folder[: len(folder) - statement.level + 1] if statement.level else ())
-    base = ".".join([*parts, statement.module] if statement.module else parts)
-    inside = {f"{base}.{alias.name}" for alias in statement.names}
-    return inside & NAMES or {base} & NAMES
+        return [alias.name for alias in statement.names]
+    base = statement.module or ""
+    if statement.level:
+        package = name if FILES[name].name == "__init__.py" else name.rpartition(".")[0]
+        above = package.split(".")[: len(package.split(".")) - statement.level + 1]
+        base = ".".join([*above, *([statement.module] if statement.module else [])])
+    full = [f"{base}.{alias.name}" for alias in statement.names]
+    return [f if f in FILES else base for f in full]
 
 
-def imports(body):
-    """The import statements that run when the module is loaded."""
-    for statement in body:
-        if isinstance(statement, (ast.Import, ast.ImportFrom)):
-            yield statement
-        elif isinstance(statement, ast.Try):
-            yield from imports(statement.body)
+def imports(tree):
+    return [n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
 
 
-def part(module):
-    """`chainrule.nn.linear` is part of `nn`."""
-    return module.split(".")[1] if "." in module else module
-
-
-def test_imports_go_strictly_downward():
-    uses = {
-        name_of(path): set().union(*(imported(s, path) for s in imports(tree.body)))
-        for path, tree in TREES.items()
+GRAPH = {
+    name: {
+        target
+        for statement in imports(tree)
+        for target in imported(name, statement)
+        if target in FILES and target != name
     }
-    order = list(TopologicalSorter(uses).static_order())  # CycleError names a cycle
-    assert order.index("chainrule.graph") < order.index("chainrule.autodiff")
-    parts = {}
-    for module, used in uses.items():
-        parts.setdefault(part(module), set()).update({part(m) for m in used} - {part(module)})
-    order = list(TopologicalSorter(parts).static_order())
-    assert order.index("ops") < order.index("tensor") < order.index("nn") < order.index("view")
+    for name, tree in TREES.items()
+}
 
 
-def functions():
-    for path, tree in TREES.items():
-        for found in ast.walk(tree):
-            if isinstance(found, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                yield path, found
+def room(name):
+    """The module, or the folder, right below `chainrule`."""
+    return (name.split(".") + ["chainrule"])[1]
 
 
-def test_nothing_of_ours_is_imported_inside_a_function():
-    inside = [
-        (name_of(path), function.name)
-        for path, function in functions()
-        for statement in ast.walk(function)
-        if isinstance(statement, (ast.Import, ast.ImportFrom)) and imported(statement, path)
+def floor(name):
+    for height, rooms in enumerate(reversed(FLOORS)):
+        if room(name) in rooms:
+            return height
+    return len(FLOORS) - 1 - FLOORS.index({"*"})
+
+
+def test_every_name_in_the_plan_exists():
+    rooms = {room(name) for name in FILES} | {"*"}
+    assert [name for rows in FLOORS for name in rows if name not in rooms] == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_go_downward(name):
+    above = [t for t in GRAPH[name] if floor(t) > floor(name)]
+    assert above == [], f"{name} imports from above"
+
+
+def test_no_two_modules_need_each_other():
+    order = list(graphlib.TopologicalSorter(GRAPH).static_order())  # raises CycleError
+    assert set(order) == set(FILES)
+
+
+def test_the_graph_knows_no_op_and_the_ops_no_tensor():
+    assert not any(room(t) == "ops" for t in GRAPH["chainrule.graph"])
+    for name in FILES:
+        if room(name) in ("ops", "graph", "autodiff", "rewrite", "interpreter"):
+            assert not any(room(t) in ("tensor", "handle", "methods") for t in GRAPH[name])
+
+
+def inner_imports(tree):
+    """Import statements inside of functions."""
+    functions = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.Lambda))]
+    return [s for f in functions for s in imports(f)]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_stand_at_the_top_of_the_file(name):
+    hidden = [
+        (statement.lineno, target)
+        for statement in inner_imports(TREES[name])
+        for target in imported(name, statement)
+        if target.split(".")[0] not in LATER
     ]
-    assert not inside
+    assert hidden == []
 
 
-def test_nothing_grows_too_long():
-    assert not [p.name for p in FILES if len(p.read_text(encoding="utf-8").splitlines()) > 600]
-    long = []
-    for path, function in functions():
-        # A docstring, which ends with an example, does not count.
-        first = function.body[ast.get_docstring(function) is not None :] or function.body
-        if function.end_lineno - first[0].lineno >= 60:
-            long.append((name_of(path), function.name))
-    assert not long
+def test_only_declared_packages_are_imported():
+    allowed = LATER | {"chainrule", "numpy"} | set(sys.stdlib_module_names)
+    found = {
+        target.split(".")[0]
+        for name, tree in TREES.items()
+        for statement in imports(tree)
+        for target in imported(name, statement)
+    }
+    assert found <= allowed
