@@ -56,6 +56,7 @@ from . import (
     func,
     functional,
     jit,
+    linalg,
     nn,
     optim,
     serialization,

@@ -24,6 +24,10 @@ class ShapeError(ChainruleError, RuntimeError):
     """Shapes that do not fit together."""
 
 
+class LinAlgError(ChainruleError, RuntimeError):
+    """A matrix without what is asked of it: singular, not positive-definite, not finite."""
+
+
 class DTypeError(ChainruleError, RuntimeError):
     """A dtype that the operation is not defined for."""
 

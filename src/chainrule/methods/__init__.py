@@ -6,13 +6,14 @@ from . import index, operators
 from .casts import *  # noqa: F403
 from .create import *  # noqa: F403
 from .diagonals import *  # noqa: F403
+from .factor import *  # noqa: F403
 from .gathering import *  # noqa: F403
 from .joining import *  # noqa: F403
-from .linalg import *  # noqa: F403
 from .logic import *  # noqa: F403
 from .ordering import *  # noqa: F403
 from .parts import *  # noqa: F403
 from .pointwise import *  # noqa: F403
+from .products import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .reordering import *  # noqa: F403
 from .sample import *  # noqa: F403

@@ -1,18 +1,14 @@
-"""Products of matrices and vectors, and a few matrix functions."""
+"""Products of matrices and vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import SimpleNamespace
-
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import DTypeError, ShapeError
 from ..graph import Node
-from ..ops import library
 from ..ops.contraction import contract
 from ..ops.op import expand_to
 from ..scope import composite
 from ..shapes import broadcast
-from ..tensor import Tensor, apply
+from ..tensor import Tensor
 from .diagonals import diagonal
 from .joining import stack
 from .reduce import norm
@@ -21,8 +17,7 @@ from .summation import tensordot
 
 __all__ = [
     "addbmm", "addmm", "addmv", "baddbmm", "bmm", "cdist", "chain_matmul", "cross", "dot", "ger",
-    "inner", "inverse", "kron", "linalg", "matmul", "matrix_power", "mm", "mv", "outer", "trace",
-    "vdot",
+    "inner", "kron", "matmul", "mm", "mv", "outer", "trace", "vdot",
 ]
 
 
@@ -40,9 +35,12 @@ def _same_dtype(name: str, a: Tensor, b: Tensor) -> None:
 def matmul(input: Tensor, other: Tensor, *, out=None) -> Tensor:
     """The matrix product over the last two axes; leading axes broadcast, vectors are allowed.
 
+    (..., n, k) @ (..., k, m) is (..., n, m); a vector is a row on the left, a column on the right.
+    Raises RuntimeError where the inner lengths or the dtypes differ.
+
     >>> import chainrule as torch
-    >>> (torch.ones(2, 3) @ torch.ones(3)).tolist()
-    [3.0, 3.0]
+    >>> torch.ones(2, 3) @ torch.ones(3)
+    tensor([3., 3.])
     """
     a, b = input.node, other.node
     _same_dtype("matmul", input, other)
@@ -99,7 +97,7 @@ def _rank(name: str, *pairs) -> None:
 
 @method()
 def mm(input: Tensor, mat2: Tensor, *, out=None) -> Tensor:
-    """The product of two matrices."""
+    """The product of two matrices, (n, k) and (k, m); raises RuntimeError for other ranks."""
     _rank("mm", (input, 2), (mat2, 2))
     return matmul(input, mat2, out=out)
 
@@ -107,7 +105,12 @@ def mm(input: Tensor, mat2: Tensor, *, out=None) -> Tensor:
 @method()
 @composite("BmmBackward0")
 def bmm(input: Tensor, mat2: Tensor, *, out=None) -> Tensor:
-    """The products of two batches of matrices."""
+    """The products of two batches of matrices, (b, n, k) and (b, k, m).
+
+    >>> import chainrule as torch
+    >>> torch.bmm(torch.ones(2, 3, 4), torch.ones(2, 4, 5)).shape
+    torch.Size([2, 3, 5])
+    """
     _rank("bmm", (input, 3), (mat2, 3))
     if input.shape[0] != mat2.shape[0]:
         raise ShapeError(
@@ -132,7 +135,12 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
 @method()
 @composite("DotBackward0")
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
-    """The inner product of two vectors."""
+    """The inner product of two vectors; raises RuntimeError unless they are equally long.
+
+    >>> import chainrule as torch
+    >>> torch.tensor([1.0, 2.0]).dot(torch.tensor([3.0, 4.0]))
+    tensor(11.)
+    """
     _rank("dot", (input, 1), (tensor, 1))
     if input.shape != tensor.shape:
         raise ShapeError(
@@ -157,7 +165,13 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 @method("ger")
 @composite("OuterBackward0")
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
-    """All products of an element of one vector and one of the other."""
+    """All products of an element of one vector and one of the other: (n,) and (m,) give (n, m).
+
+    >>> import chainrule as torch
+    >>> torch.outer(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]))
+    tensor([[3., 4.],
+            [6., 8.]])
+    """
     _rank("outer", (input, 1), (vec2, 1))
     return input.reshape(-1, 1) * vec2.reshape(1, -1)
 
@@ -209,14 +223,6 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
     return result
 
 
-@method()
-def matrix_power(input: Tensor, n: int) -> Tensor:
-    """a a ... a, n times."""
-    if n < 1:
-        raise ArgumentError(f"matrix_power requires n >= 1, got {n}")
-    return chain_matmul(*[input] * n)
-
-
 # --------------------------------------------------------------------------- others
 @method()
 @composite("TraceBackward0")
@@ -229,7 +235,7 @@ def trace(input: Tensor) -> Tensor:
 @method()
 @composite("LinalgCrossBackward0")
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
-    """The cross product of 3-vectors."""
+    """The cross product of 3-vectors along `dim`, or along the first axis of length 3."""
     axis = next((i for i, n in enumerate(input.shape) if n == 3), -1) if dim is None else dim
     a, b = ([x.select(axis, i) for i in range(3)] for x in (input, other))
     return stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2],
@@ -251,57 +257,10 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
 @method()
 @composite("CdistBackward0")
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
-    """The p-norm distances between the rows of two matrices."""
+    """The p-norm distances between the rows of two matrices, (..., n, k) and (..., m, k).
+
+    >>> import chainrule as torch
+    >>> torch.cdist(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor([[5., 1.]])
+    """
     return norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
-
-
-@method("inv")
-@composite("LinalgInvExBackward0")
-def inverse(input: Tensor) -> Tensor:
-    """The inverse of each square matrix."""
-    if input.ndim < 2 or input.shape[-1] != input.shape[-2]:
-        raise ShapeError(f"inverse requires square matrices, got shape {tuple(input.shape)}")
-    return apply(library.inv, input)
-
-
-# --------------------------------------------------------------------------- torch.linalg
-def _solve(A: Tensor, B: Tensor) -> Tensor:
-    """X with A X = B."""
-    return matmul(inverse(A), B)
-
-
-def _vector_norm(x: Tensor, ord=2, dim=None, keepdim=False, *, dtype=None) -> Tensor:
-    """(sum |x|^ord)^(1/ord)."""
-    return norm(x, ord, dim, keepdim, dtype)
-
-
-def _matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None) -> Tensor:
-    """The square root of the sum of the squares of each matrix (ord "fro", the only one)."""
-    if ord != "fro":
-        raise ArgumentError(f"matrix_norm requires ord 'fro', got {ord!r}")
-    return norm(A, 2, dim, keepdim, dtype)
-
-
-def _norm(A: Tensor, ord=None, dim=None, keepdim=False, *, dtype=None) -> Tensor:
-    """`vector_norm` along one axis or of all elements; with `ord`, `matrix_norm` of a matrix."""
-    matrix = A.ndim == 2 if dim is None else isinstance(dim, (tuple, list)) and len(dim) == 2
-    if ord is None or not matrix:
-        return norm(A, 2 if ord is None else ord, dim, keepdim, dtype)
-    return _matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
-
-
-def _multi_dot(tensors: Sequence[Tensor]) -> Tensor:
-    """a b c ..., from the left."""
-    return chain_matmul(*tensors)
-
-
-def _vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
-    """sum x y along one axis."""
-    return (x * y).sum(dim)
-
-
-linalg = SimpleNamespace(
-    norm=_norm, vector_norm=_vector_norm, matrix_norm=_matrix_norm, inv=inverse, solve=_solve,
-    matmul=matmul, cross=cross, diagonal=diagonal, multi_dot=_multi_dot, outer=outer,
-    vecdot=_vecdot,
-)
