@@ -6,7 +6,6 @@ import gzip
 import struct
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -424,17 +423,16 @@ def loader_threads():
     return [t for t in threading.enumerate() if t.name == "chainrule-loader"]
 
 
-def wait_for_threads_to_end():
+def all_threads_end():
     gc.collect()
-    deadline = time.monotonic() + 5
-    while loader_threads() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    for thread in loader_threads():
+        thread.join(timeout=60)  # a guard against hanging, reached by a thread that never ends
     return not loader_threads()
 
 
 def test_the_thread_ends_with_the_pass():
     list(DataLoader(Squares(5), num_workers=2))
-    assert wait_for_threads_to_end()
+    assert all_threads_end()
 
 
 def test_the_thread_ends_when_the_iterator_is_dropped():
@@ -442,13 +440,13 @@ def test_the_thread_ends_when_the_iterator_is_dropped():
     next(iterator)
     assert loader_threads()
     del iterator
-    assert wait_for_threads_to_end()
+    assert all_threads_end()
 
 
 def test_the_thread_ends_after_a_break():
     for _ in DataLoader(Squares(1000), num_workers=1):
         break
-    assert wait_for_threads_to_end()
+    assert all_threads_end()
 
 
 class Broken(Squares):
@@ -472,16 +470,19 @@ def test_an_error_in_the_thread_reaches_the_caller_with_its_origin():
 
 
 def test_timeout():
+    released = threading.Event()
+
     class Slow(Squares):
         def __getitem__(self, i):
-            time.sleep(0.3)
+            released.wait()
             return i
 
     with pytest.raises(RuntimeError) as error:
         next(iter(DataLoader(Slow(2), num_workers=1, timeout=0.01)))
     assert first_line(error) == "DataLoader requires a batch within 0.01 seconds, got none"
+    released.set()
     del error  # its traceback holds the iterator
-    assert wait_for_threads_to_end()
+    assert all_threads_end()
 
 
 def test_worker_info():
@@ -508,7 +509,7 @@ def test_persistent_workers_start_once():
     assert len(batches(loader)) == 2
     assert started == [0, 1] and len(loader_threads()) == 1
     del loader
-    assert wait_for_threads_to_end()
+    assert all_threads_end()
 
 
 @pytest.mark.parametrize("workers", [0, 1])
