@@ -216,6 +216,17 @@ def test_integers_have_no_gradient(dtype):
         nn.Parameter(torch.ones(3, dtype=dtype))
 
 
+def test_a_second_backward_is_refused_also_when_the_value_is_known():
+    x = torch.ones(3, requires_grad=True)
+    y = (x * x).sum().exp()
+    y.backward()
+    y.item()  # the graph below is let go: only the right to differentiate it must be remembered
+    with pytest.raises(RuntimeError, match="second time"):
+        y.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        torch.autograd.grad(y, x)
+
+
 def test_an_unused_tensor_has_no_gradient():
     x, y = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
     with refused(RuntimeError, "allow_unused=True"):

@@ -7,13 +7,15 @@ run it together with the forward pass.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
 from .errors import GradError
 from .graph import Node, leaf, toposort
 from .ops.elementwise import add, fill
-from .scope import Scope, context, enter
+from .scope import Frame, Scope, context
 
 
 def grad(
@@ -41,30 +43,39 @@ def seed(output: Node) -> Node:
 
 def backpropagate(
     outputs: Sequence[Node], cotangents: Sequence[Node], wrt: Iterable[Node] | None = None,
-    hooks: bool = True,
+    *, hooks: bool = True, free: bool = False,
 ) -> dict[Node, Node]:
     """Record the cotangent of every node between `outputs` and `wrt` (default: all leaves).
 
     The chain rule: the cotangent of x is the sum, over the users of x, of what each user's vjp
-    makes of its own cotangent.  `hooks` False leaves the users' hooks alone.
+    makes of its own cotangent.  `hooks` False leaves the users' hooks alone; `free` gives up the
+    right to differentiate these nodes again, so that their saved values can go.
     """
-    order = _between(outputs, wrt)
-    inside = set(order)
+    order = toposort(outputs, enter=_tracked)
+    wanted = None if wrt is None else set(wrt)
+    inside = set(order) if wanted is None else _leading_to(wanted, order)
     cts: dict[Node, Node] = {}
     for output, given in zip(outputs, cotangents):
         _accumulate(cts, output, given)
+    passed = []
     # Reverse topological order, not recursion: a vjp may run only after the cotangents of all
     # users are summed (b = a + a; c = b + b), and graphs are deep.
     for node in reversed(order):
         ct = cts.get(node)
-        if ct is None:
+        if ct is None or node not in inside:
             continue
         if node.hooks and hooks:
             ct = cts[node] = _hooked(node, ct)
-        if _leads_to(node, inside):
-            for x, g in zip(node.inputs, vjp(node, ct)):
-                if g is not None and x in inside:
-                    _accumulate(cts, x, g)
+        if is_leaf(node) or (wanted is not None and not _leads_to(node, inside)):
+            continue
+        for x, g in zip(node.inputs, vjp(node, ct)):
+            if g is not None and x in inside:
+                _accumulate(cts, x, g)
+        passed.append(node)
+    if wanted is not None and not wanted <= cts.keys():
+        _check_not_freed(order)
+    if free:
+        _free(passed)
     return cts
 
 
@@ -75,38 +86,43 @@ def is_leaf(node: Node) -> bool:
 
 def vjp(node: Node, ct: Node) -> tuple[Node | None, ...]:
     """The cotangents of the node's inputs, recorded under the node's own line and scope."""
-    if node.freed:
-        raise GradError(
-            f"backward requires the values saved for {node.name}, got a graph that an earlier "
-            "backward has freed",
-            site=node.where,
-            hint="call the first backward with retain_graph=True, or recompute the forward pass "
-            "(Trying to backward through the graph a second time)",
-        )
+    _check_not_freed((node,))
     saved = context.now
-    enter(Scope(node.scope, f"{node.op.name}_backward", "gradient"), node.site)
+    scope = Scope(node.scope, f"{node.op.name}_backward", "gradient")
+    context.now = Frame(saved.grad_enabled, scope, node.site)
     try:
         return node.op.vjp(ct, node, *node.inputs, **node.attrs)
     finally:
         context.now = saved
 
 
-def _between(outputs: Sequence[Node], wrt: Iterable[Node] | None) -> list[Node]:
-    """The nodes through which gradients flow, in topological order."""
-    order = toposort(outputs, enter=lambda n: n.requires_grad)
-    if wrt is None:
-        return order
-    # Only what leads to a wrt is worth differentiating.
-    needed = set(wrt)
+def _check_not_freed(nodes: Iterable[Node]) -> None:
+    for node in nodes:
+        if node.freed:
+            raise GradError(
+                f"backward requires the values saved for {node.name}, got a graph that an earlier "
+                "backward has freed",
+                site=node.where,
+                hint="call the first backward with retain_graph=True, or recompute the forward "
+                "pass (Trying to backward through the graph a second time)",
+            )
+
+
+_tracked = attrgetter("requires_grad")
+
+
+def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:
+    """`wanted` and the nodes of `order` that depend on them: only these are worth a vjp."""
+    found = set(wanted)
     for node in order:
-        if _leads_to(node, needed):
-            needed.add(node)
-    return [n for n in order if n in needed]
+        if _leads_to(node, found):
+            found.add(node)
+    return found
 
 
 def _leads_to(node: Node, nodes: set[Node]) -> bool:
     """Whether a gradient flows from the node straight into one of `nodes`."""
-    return not is_leaf(node) and any(x in nodes for x in node.inputs)
+    return not is_leaf(node) and not nodes.isdisjoint(node.inputs)
 
 
 def _accumulate(cts: dict[Node, Node], node: Node, ct: Node) -> None:
@@ -120,15 +136,13 @@ def _hooked(node: Node, ct: Node) -> Node:
     return ct
 
 
-def free(outputs: Sequence[Node], wrt: Iterable[Node] | None = None) -> None:
-    """Give up the right to differentiate this graph again, so that its saved values can go.
+def _free(passed: list[Node]) -> None:
+    """Free the nodes that a backward pass has passed, which are listed output first.
 
     Nodes whose vjp needs no value stay differentiable, down to the first that is freed.
     """
-    order = _between(outputs, wrt)
-    inside = set(order)
-    for node in order:
-        if not node.freed and _leads_to(node, inside) and (saved_by(node) or spent(node)):
+    for node in reversed(passed):
+        if saved_by(node) or spent(node):
             node.freed = True
             release(node)
 
@@ -144,19 +158,20 @@ def release(node: Node) -> None:
         node.inputs = ()
 
 
-_saves: dict[tuple, tuple[int | str, ...]] = {}
+_saves: dict[Any, tuple[int | str, ...]] = {}
 
 
-def saved_by(node: Node) -> list[Node]:
+def saved_by(node: Node) -> Sequence[Node]:
     """The nodes whose values the vjp of this node refers to: inputs, and perhaps the node itself.
 
     Found by recording the vjp once and looking at what it refers to; nothing is declared twice.
     """
-    op = node.op
+    op, attrs = node.op, node.attrs
     if op.saves is not None:
         return op.saves(node)
     # Only whether a rule takes another path matters, not each shape: x^1, an empty axis.
-    key = (op, node.attrs.get("exponent"), 0 in node.inputs[0].shape, len(node.inputs))
+    key = op if not attrs else (
+        op, attrs.get("exponent"), 0 in node.inputs[0].spec.shape, len(node.inputs))
     places = _saves.get(key)
     if places is None:
         places = _saves[key] = _find_saved(node)

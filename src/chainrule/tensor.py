@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import config, dtypes, printing
-from .autodiff import backpropagate, free, is_leaf, seed
+from .autodiff import backpropagate, is_leaf, seed
 from .devices import CPU, device
 from .dtypes import dtype
 from .errors import ArgumentTypeError, GradError, ShapeError, missing_name
@@ -456,8 +456,9 @@ def gradients(
     outputs = [t.node for t in tensors]
     seeds = [_cotangent(t, ct) for t, ct in zip(tensors, cotangents)]
     wrt = None if inputs is None else _places(outputs, inputs)
+    freeing = not (create_graph if retain_graph is None else retain_graph)
     with set_grad_enabled(create_graph):
-        cts = backpropagate(outputs, seeds, wrt)
+        cts = backpropagate(outputs, seeds, wrt, free=freeing)
         if config.anomaly:
             run(*cts.values())
         found: dict[Node, Node] = {}
@@ -465,8 +466,7 @@ def gradients(
             if node in wrt if wrt is not None else node.owner is not None:
                 now = _bound_now(node)
                 found[now] = ew.add(found[now], ct) if now in found else ct
-    if not (create_graph if retain_graph is None else retain_graph):
-        free(outputs, wrt)
+    if freeing:
         run_later(*outputs)  # an output without a value would keep its whole graph alive
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..autodiff import backpropagate, free, is_leaf
+from ..autodiff import backpropagate, is_leaf
 from ..autograd.function import Function
 from ..func import flatten
 from ..grad_mode import enable_grad, is_grad_enabled
@@ -76,9 +76,8 @@ class CheckpointFunction(Function):
             entering = [after(x.node, arrived[0][1]) for x in ctx.saved_tensors]
             results = ctx.inside.again(entering)
         outputs = [results[i] for i, _ in arrived]
-        found = backpropagate(outputs, [ct for _, ct in arrived], entering)
-        if not is_grad_enabled():
-            free(outputs, entering)
+        given = [ct for _, ct in arrived]
+        found = backpropagate(outputs, given, entering, free=not is_grad_enabled())
         gradients = [found.get(x) for x in entering]
         return None, *[None if g is None else Tensor._from_node(g) for g in gradients]
 
