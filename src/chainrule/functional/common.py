@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ..dtypes import bfloat16, float16, float32, float64
-from ..errors import ArgumentError, DTypeError, OutOfRange
+from ..errors import ArgumentError, DTypeError, OutOfRange, ShapeError
 from ..methods.register import into
 from ..tensor import Tensor
+from ..warning import warn
 
 _WIDE = frozenset((float32, float64))
 _HALF = frozenset((float16, bfloat16))
@@ -81,6 +81,23 @@ def per_axis(name: str, value: int | Sequence[int], rank: int) -> tuple[int, ...
     return found
 
 
+def check_spatial(name: str, x: Tensor, rank: int) -> None:
+    """Raise ShapeError unless x is (C, *S) or (N, C, *S) with `rank` spatial axes."""
+    if x.dim() not in (rank + 1, rank + 2):
+        raise ShapeError(
+            f"{name} requires input (C, *S) or (N, C, *S) with {rank} spatial axes, got "
+            f"{tuple(x.shape)}"
+        )
+
+
+def check_steps(name: str, **steps: tuple[int, ...]) -> None:
+    """Raise ShapeError for a kernel_size, stride or dilation < 1, or a padding < 0."""
+    for what, values in steps.items():
+        low = 0 if "padding" in what else 1
+        if min(values) < low:
+            raise ShapeError(f"{name} requires {what} >= {low}, got {values}")
+
+
 def reduced(loss: Tensor, reduction: str) -> Tensor:
     """The mean or the sum over all elements, or, for 'none', the loss as it is."""
     if reduction == "mean":
@@ -94,8 +111,8 @@ def from_old_arguments(size_average: bool | None, reduce: bool | None, reduction
         return reduction
     kept = "mean" if size_average is None or size_average else "sum"
     reduction = kept if reduce is None or reduce else "none"
-    warnings.warn(
-        f"size_average and reduce are deprecated; write reduction={reduction!r}", stacklevel=5
+    warn(
+        f"size_average and reduce are deprecated; write reduction={reduction!r}"
     )
     return reduction
 

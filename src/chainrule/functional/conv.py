@@ -9,7 +9,7 @@ from ..ops.contraction import contract
 from ..ops.movement import fold, window
 from ..scope import composite
 from ..tensor import Tensor, apply
-from .common import per_axis, single_too
+from .common import check_spatial, check_steps, per_axis, single_too
 from .padding import pad_value
 
 Ints = int | Sequence[int]
@@ -59,11 +59,7 @@ def _check(name: str, x: Tensor, weight: Tensor, bias: Tensor | None, rank: int)
         raise ShapeError(
             f"{name} requires a weight of {rank + 2} dimensions, got {tuple(weight.shape)}"
         )
-    if x.dim() != rank + 2:
-        raise ShapeError(
-            f"{name} requires input (C, *S) or (N, C, *S) with {rank} spatial axes, got "
-            f"{tuple(x.shape)}"
-        )
+    check_spatial(name, x, rank)
     for other, what in ((weight, "weight"), (bias, "bias")):
         if other is not None and other.dtype is not x.dtype:
             raise DTypeError(
@@ -93,13 +89,6 @@ def _check_channels(
         raise ShapeError(f"{name} requires a bias of shape ({out},), got {tuple(bias.shape)}")
 
 
-def _check_steps(name: str, **steps: tuple[int, ...]) -> None:
-    for what, values in steps.items():
-        low = 0 if "padding" in what else 1
-        if min(values) < low:
-            raise ShapeError(f"{name} requires {what} >= {low}, got {values}")
-
-
 def border(
     name: str, padding: str | Ints, stride: tuple, dilation: tuple, size: tuple
 ) -> list[tuple[int, int]]:
@@ -107,7 +96,7 @@ def border(
     rank = len(size)
     if not isinstance(padding, str):
         padding = per_axis(name, padding, rank)
-        _check_steps(name, padding=padding)
+        check_steps(name, padding=padding)
         return [(p, p) for p in padding]
     if padding == "valid":
         return [(0, 0)] * rank
@@ -127,7 +116,7 @@ def _convolve(name, x, weight, bias, stride, padding, dilation, groups, rank) ->
     _check(name, x, weight, bias, rank)
     _check_channels(name, x, weight, bias, groups, transposed=False)
     stride, dilation = per_axis(name, stride, rank), per_axis(name, dilation, rank)
-    _check_steps(name, stride=stride, dilation=dilation)
+    check_steps(name, stride=stride, dilation=dilation)
     size = tuple(weight.shape[2:])
     padded = pad_value(x, border(name, padding, stride, dilation, size), 0)
     reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, size))
@@ -146,7 +135,7 @@ def _convolve_transposed(
     _check_channels(name, x, weight, bias, groups, transposed=True)
     stride, dilation = per_axis(name, stride, rank), per_axis(name, dilation, rank)
     padding, extra = per_axis(name, padding, rank), per_axis(name, output_padding, rank)
-    _check_steps(name, stride=stride, dilation=dilation, padding=padding, output_padding=extra)
+    check_steps(name, stride=stride, dilation=dilation, padding=padding, output_padding=extra)
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
         raise ShapeError(
             f"{name} requires output_padding smaller than stride or dilation, got "

@@ -13,7 +13,7 @@ from ..ops.indexing import take
 from ..ops.movement import window
 from ..scope import composite
 from ..tensor import Tensor, apply, from_array
-from .common import per_axis
+from .common import check_spatial, check_steps, per_axis
 from .padding import pad_value
 
 Ints = int | Sequence[int]
@@ -23,11 +23,7 @@ class _Windows:
     """Where the windows of a pooling lie: size, stride, padding, dilation and count per axis."""
 
     def __init__(self, name, x, kernel_size, stride, padding, dilation, ceil_mode, rank):
-        if x.dim() not in (rank + 1, rank + 2):
-            raise ShapeError(
-                f"{name} requires input (C, *S) or (N, C, *S) with {rank} spatial axes, got "
-                f"{tuple(x.shape)}"
-            )
+        check_spatial(name, x, rank)
         self.name = name
         self.lengths = tuple(x.shape[-rank:])
         self.size = per_axis(name, kernel_size, rank)
@@ -44,10 +40,9 @@ class _Windows:
             )
 
     def _check(self) -> None:
-        steps = {"kernel_size": self.size, "stride": self.stride, "dilation": self.dilation}
-        for what, values in steps.items():
-            if min(values) < 1:
-                raise ShapeError(f"{self.name} requires {what} >= 1, got {values}")
+        check_steps(
+            self.name, kernel_size=self.size, stride=self.stride, dilation=self.dilation
+        )
         if any(not 0 <= p <= r // 2 for p, r in zip(self.padding, self.reach)):
             raise ShapeError(
                 f"{self.name} requires padding between 0 and half of the window, got padding "
@@ -121,11 +116,7 @@ def _max_pool(name, x, kernel_size, stride, padding, dilation, ceil_mode, return
 # --------------------------------------------------------------------------- a given output size
 def _adaptive_counts(name: str, x: Tensor, output_size, rank: int) -> tuple[int, ...]:
     """How many windows each spatial axis gets; None keeps the axis."""
-    if x.dim() not in (rank + 1, rank + 2):
-        raise ShapeError(
-            f"{name} requires input (C, *S) or (N, C, *S) with {rank} spatial axes, got "
-            f"{tuple(x.shape)}"
-        )
+    check_spatial(name, x, rank)
     wanted = (output_size,) * rank if isinstance(output_size, int) else tuple(output_size)
     if len(wanted) != rank:
         raise ShapeError(f"{name} requires output_size with {rank} numbers, got {wanted}")

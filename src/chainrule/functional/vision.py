@@ -14,7 +14,7 @@ from ..ops.movement import fold as sum_windows
 from ..ops.movement import window
 from ..scope import composite
 from ..tensor import Tensor, apply, from_array
-from .common import floating, per_axis
+from .common import check_steps, floating, per_axis
 from .padding import pad_value, take_along
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
@@ -235,9 +235,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
 def _geometry(name: str, kernel_size, dilation, padding, stride) -> tuple[tuple[int, ...], ...]:
     given = {"kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride}
     found = {what: per_axis(name, value, 2) for what, value in given.items()}
-    for what, values in found.items():
-        if min(values) < (what != "padding"):
-            raise ShapeError(f"{name} requires {what} >= {int(what != 'padding')}, got {values}")
+    check_steps(name, **found)
     return tuple(found.values())
 
 
