@@ -194,7 +194,7 @@ def nodes_of(tensors):
     return toposort([t.node for t in tensors])
 
 
-def test_E4_node_counts_of_first_and_second_derivatives(capsys):
+def test_E4_node_counts_of_first_and_second_derivatives():
     cost, weights = two_layer_cost(width=3, batch=4)
     value, first, second = first_and_second(cost, weights, [w.detach() for w in weights])
     graphs = [nodes_of([value]), nodes_of(first), nodes_of(second)]
@@ -204,7 +204,6 @@ def test_E4_node_counts_of_first_and_second_derivatives(capsys):
     print("products of matrices: {}, {}, {}".format(*products))
     assert products == [2, 5, 11]  # two in the forward pass; none of W1 x is sent back to x
     assert counts[0] < counts[1] < counts[2] <= 4 * counts[1]
-    assert "nodes: value" in capsys.readouterr().out
 
 
 def work_of(nodes):
@@ -231,7 +230,7 @@ def seconds(run, repeats=3):
     return min(times)
 
 
-def test_E4_a_hessian_vector_product_costs_at_most_four_gradients(capsys):
+def test_E4_a_hessian_vector_product_costs_at_most_four_gradients():
     cost, weights = two_layer_cost(width=192, batch=256)
     vectors = [torch.randn_like(w) for w in weights]
     value, first, second = first_and_second(cost, weights, vectors)
@@ -244,7 +243,6 @@ def test_E4_a_hessian_vector_product_costs_at_most_four_gradients(capsys):
     # Printed and not judged: how busy the machine is decides nothing.
     print(f"Hessian-vector product: {product / gradient:.2f} gradients' work, "
           f"{times[1] / times[0]:.2f} gradients' time")
-    assert "gradients' time" in capsys.readouterr().out
 
 
 def test_E4_hessian_vector_product_is_the_derivative_of_the_gradient():
