@@ -24,7 +24,8 @@ FLOORS = [
     {"ops"},
     {"graph"},
     {"random", "twister", "printing", "constants"},
-    {"shapes", "dtypes", "devices", "errors", "config", "scope", "grad_mode", "version", "files"},
+    {"shapes", "dtypes", "devices", "errors", "config", "scope", "grad_mode", "version", "files",
+     "warning"},
 ]
 # What may be imported inside of a function, because it is slow to load or need not be there.
 LATER = {"difflib", "ml_dtypes", "rich", "safetensors", "scipy", "sklearn", "tensorboard"}

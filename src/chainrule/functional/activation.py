@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 
 from ..dtypes import dtype as DType
@@ -12,6 +11,7 @@ from ..methods.create import empty_like, zeros_like
 from ..methods.logic import where
 from ..scope import composite
 from ..tensor import Tensor
+from ..warning import warn
 from .common import floating, stored
 
 # The fixed point of zero mean and unit variance (Klambauer et al., 2017).
@@ -368,7 +368,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 # --------------------------------------------------------------------------- along an axis
 def _default_dim(name: str, input: Tensor) -> int:
     dim = 0 if input.dim() in (0, 1, 3) else 1
-    warnings.warn(f"{name} without dim is deprecated; write dim={dim}", stacklevel=4)
+    warn(f"{name} without dim is deprecated; write dim={dim}")
     return dim
 
 

@@ -111,9 +111,7 @@ def from_old_arguments(size_average: bool | None, reduce: bool | None, reduction
         return reduction
     kept = "mean" if size_average is None or size_average else "sum"
     reduction = kept if reduce is None or reduce else "none"
-    warn(
-        f"size_average and reduce are deprecated; write reduction={reduction!r}"
-    )
+    warn(f"size_average and reduce are deprecated; write reduction={reduction!r}")
     return reduction
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 from ..dtypes import int64, uint8
 from ..errors import ArgumentError, DTypeError, ShapeError
@@ -16,6 +15,7 @@ from ..ops.indexing import gather, take
 from ..ops.op import reshape
 from ..scope import composite
 from ..tensor import Tensor
+from ..warning import warn
 from .activation import log1p_exp, log_softmax
 from .common import (
     check_known,
@@ -33,10 +33,9 @@ Flag = bool | None  # PyTorch's old arguments size_average and reduce, which `re
 def _check_pair(name: str, input: Tensor, target: Tensor) -> None:
     """Warn where broadcasting may surprise, as PyTorch does; what cannot broadcast raises."""
     if input.shape != target.shape:
-        warnings.warn(
+        warn(
             f"{name} got target {tuple(target.shape)} and input {tuple(input.shape)}: they are "
             "broadcast, which is seldom meant. Please ensure they have the same size.",
-            stacklevel=4,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from ..history import RemovableHandle
 from ..methods.joining import cat
 from ..scope import context
 from ..tensor import Tensor
+from ..warning import warn
 
 
 class Hook(NamedTuple):
@@ -83,7 +83,7 @@ def _run_in_spite_of_error(
     try:
         _run_hook(hook, module, args, kwargs, result)
     except Exception as error:
-        warnings.warn(f"a forward hook with always_call=True raised: {error}", stacklevel=2)
+        warn(f"a forward hook with always_call=True raised: {error}")
 
 
 class _Watch:

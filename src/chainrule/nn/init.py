@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +15,7 @@ from ..methods.logic import where
 from ..methods.sample import randperm
 from ..random import Generator
 from ..tensor import Tensor, from_array
+from ..warning import old_name, warn
 
 _LINEAR = ["linear", *(f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)), "sigmoid"]
 _GAINS = dict.fromkeys(_LINEAR, 1.0) | {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
@@ -109,10 +108,9 @@ def trunc_normal_(
     True
     """
     if mean < a - 2 * std or mean > b + 2 * std:
-        warnings.warn(
+        warn(
             f"trunc_normal_: mean {mean} is more than 2 std = {2 * std} away from [{a}, {b}]; "
             "the distribution of values may be wrong",
-            stacklevel=3,
         )
 
     def below(x: float) -> float:
@@ -243,7 +241,7 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str, name: s
 
 def _is_empty(tensor: Tensor, name: str) -> bool:
     if tensor.numel() == 0:
-        warnings.warn(f"{name}: a tensor without elements has nothing to fill", stacklevel=3)
+        warn(f"{name}: a tensor without elements has nothing to fill")
     return tensor.numel() == 0
 
 
@@ -342,21 +340,11 @@ def _require_matrix(tensor: Tensor, name: str) -> None:
         raise ArgumentError(f"{name} requires 2 dimensions, got shape {tuple(tensor.shape)}")
 
 
-def _deprecated(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The name without the underscore, which PyTorch still has."""
-    old = function.__name__[:-1]
-
-    @functools.wraps(function)
-    def renamed(*args, **kwargs) -> Tensor:
-        warnings.warn(
-            f"nn.init.{old} is the old name of nn.init.{old}_", FutureWarning, stacklevel=2
-        )
-        return function(*args, **kwargs)
-
-    return renamed
+def _old(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return old_name(function, f"nn.init.{function.__name__.removesuffix('_')}")
 
 
-uniform, normal, constant = map(_deprecated, (uniform_, normal_, constant_))
-eye, dirac, orthogonal, sparse = map(_deprecated, (eye_, dirac_, orthogonal_, sparse_))
-xavier_uniform, xavier_normal = map(_deprecated, (xavier_uniform_, xavier_normal_))
-kaiming_uniform, kaiming_normal = map(_deprecated, (kaiming_uniform_, kaiming_normal_))
+uniform, normal, constant = map(_old, (uniform_, normal_, constant_))
+eye, dirac, orthogonal, sparse = map(_old, (eye_, dirac_, orthogonal_, sparse_))
+xavier_uniform, xavier_normal = map(_old, (xavier_uniform_, xavier_normal_))
+kaiming_uniform, kaiming_normal = map(_old, (kaiming_uniform_, kaiming_normal_))

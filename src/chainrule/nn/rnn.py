@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..functional import rnn as steps
 from ..methods.create import empty, zeros
 from ..tensor import Tensor
+from ..warning import warn
 from . import init
 from .module import Module
 from .parameter import Parameter
@@ -94,10 +94,9 @@ class RNNBase(_Recurrent):
         if isinstance(self.dropout, bool) or not 0 <= self.dropout <= 1:
             raise ArgumentError(f"{name} requires dropout in [0, 1], got {self.dropout}")
         if self.dropout and self.num_layers == 1:
-            warnings.warn(
+            warn(
                 f"{name} drops between layers only, so dropout={self.dropout} does nothing with "
                 "num_layers=1",
-                stacklevel=4,
             )
         if self.proj_size and self.mode != "LSTM":
             raise ArgumentError(f"{name} requires proj_size 0, got {self.proj_size}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
@@ -15,6 +14,7 @@ from ..history import RemovableHandle
 from ..methods.create import tensor
 from ..scope import composite
 from ..tensor import Tensor, run_tensors
+from ..warning import warn
 
 ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 Group: TypeAlias = dict[str, Any]
@@ -156,9 +156,8 @@ class Optimizer:
 
     def _check_unique(self, group: Group) -> None:
         if len(set(group["params"])) < len(group["params"]):
-            warnings.warn(
+            warn(
                 f"{self._name}: a parameter is twice in one group and is updated twice a step",
-                stacklevel=4,
             )
         for i, other in enumerate(self.param_groups):
             if ("param_names" in group) != ("param_names" in other):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import types
-import warnings
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,7 @@ from typing import Any, TypeAlias
 
 from ..errors import ArgumentError, ArgumentTypeError, ChainruleError
 from ..tensor import Tensor
+from ..warning import warn
 from .optimizer import Optimizer
 
 # A float, or a tensor of one element.
@@ -102,10 +102,9 @@ class LRScheduler:
         Call it after optimizer.step(); a warning says so when the first call comes too early.
         """
         if self._step_count == 1 and not self.optimizer._opt_called:
-            warnings.warn(
+            warn(
                 "lr_scheduler.step() was called before optimizer.step(): "
                 "the first learning rate of the schedule is skipped",
-                stacklevel=2,
             )
         self._step_count += 1
         self._update_lr(epoch)

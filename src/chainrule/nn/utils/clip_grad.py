@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from types import GeneratorType
 
@@ -12,6 +11,7 @@ from ...methods.create import tensor as new_tensor
 from ...methods.joining import stack
 from ...scope import composite
 from ...tensor import Tensor
+from ...warning import old_name, warn
 
 
 def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -87,9 +87,8 @@ def clip_grad_norm_(
     """
     listed = _listed(parameters)
     if not listed and isinstance(parameters, GeneratorType):
-        warnings.warn(
+        warn(
             "clip_grad_norm_: the generator of parameters is empty, nothing is clipped",
-            stacklevel=2,
         )
     grads = [p.grad for p in listed if p.grad is not None]
     total_norm = get_total_norm(grads, norm_type, error_if_nonfinite)
@@ -115,15 +114,4 @@ def clip_grad_value_(
             p.grad.clamp_(-float(clip_value), float(clip_value))
 
 
-def clip_grad_norm(
-    parameters: Tensor | Iterable[Tensor],
-    max_norm: float,
-    norm_type: float = 2.0,
-    error_if_nonfinite: bool = False,
-    foreach: bool | None = None,
-) -> Tensor:
-    """The old name of `clip_grad_norm_`."""
-    warnings.warn(
-        "clip_grad_norm is the old name of clip_grad_norm_", FutureWarning, stacklevel=2
-    )
-    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite)
+clip_grad_norm = old_name(clip_grad_norm_, "clip_grad_norm")
