@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
-from typing import Any
 
 import numpy as np
 
@@ -158,7 +157,7 @@ def release(node: Node) -> None:
         node.inputs = ()
 
 
-_saves: dict[Any, tuple[int | str, ...]] = {}
+_saves: dict[tuple, tuple[int | str, ...]] = {}
 
 
 def saved_by(node: Node) -> Sequence[Node]:
@@ -169,9 +168,11 @@ def saved_by(node: Node) -> Sequence[Node]:
     op, attrs = node.op, node.attrs
     if op.saves is not None:
         return op.saves(node)
-    # Only whether a rule takes another path matters, not each shape: x^1, an empty axis.
-    key = op if not attrs else (
-        op, attrs.get("exponent"), 0 in node.inputs[0].spec.shape, len(node.inputs))
+    # What matters: whose gradient is wanted, and where a rule takes another path (x^1, an empty
+    # axis) - but not each shape.
+    key = (op, *[x.requires_grad for x in node.inputs])
+    if attrs:
+        key += (attrs.get("exponent"), 0 in node.inputs[0].spec.shape)
     places = _saves.get(key)
     if places is None:
         places = _saves[key] = _find_saved(node)
@@ -183,7 +184,8 @@ def _find_saved(like: Node) -> tuple[int | str, ...]:
     inputs = [_stand_in(x) for x in like.inputs]
     out = _stand_in(like)
     results = like.op.vjp(_stand_in(like), out, *inputs, **like.attrs)
-    reached = set(toposort([g for g in results if g is not None]))
+    wanted = [g for g, x in zip(results, like.inputs) if g is not None and x.requires_grad]
+    reached = set(toposort(wanted))
     saves: list[int | str] = [i for i, x in enumerate(inputs) if x in reached]
     return tuple(saves + (["out"] if out in reached else []))
 
