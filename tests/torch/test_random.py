@@ -28,21 +28,6 @@ INTEGERS = list(NUMPY)[5:]
 SHAPES = [(), (0,), (1,), (5,), (15,), (16,), (17,), (3, 7), (33,), (700,), (40_000,)]
 
 
-def own_bernoulli_stream() -> bool:
-    """Does PyTorch hand Bernoulli draws to Intel's library here?  It then takes a single word."""
-    torch.manual_seed(0)
-    torch.empty(9).bernoulli_(0.5)
-    one = torch.get_rng_state()
-    torch.manual_seed(0)
-    torch.rand(18)
-    return not torch.equal(one, torch.get_rng_state())
-
-
-needs_common_stream = pytest.mark.skipif(
-    own_bernoulli_stream(), reason="PyTorch draws Bernoulli numbers from Intel's library here"
-)
-
-
 def array(tensor) -> np.ndarray:
     if tensor.dtype == torch.bfloat16:
         return tensor.float().numpy().astype(ml_dtypes.bfloat16)
@@ -200,7 +185,7 @@ def test_loader_seed():
 # ---- masks ----
 
 
-@needs_common_stream
+@pytest.mark.usefixtures("common_stream")
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 1 / 3, 1.0])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_bernoulli_of_a_number(shape, p):
@@ -226,7 +211,7 @@ def test_bernoulli_broadcasts_its_probabilities():
     )
 
 
-@needs_common_stream
+@pytest.mark.usefixtures("common_stream")
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_dropout(p, dtype):
@@ -242,7 +227,7 @@ def test_dropout(p, dtype):
 LAST_BITS = {torch.float64: 2}
 
 
-@needs_common_stream
+@pytest.mark.usefixtures("common_stream")
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_exponential(shape, dtype):
@@ -360,10 +345,10 @@ def _counts(g, n):
 
 
 @pytest.mark.parametrize("program", range(40))
-def test_interleaved_draws(program):
+def test_interleaved_draws(program, intel_stream):
     """Thirty draws of any kind and size in a row: every value, and the state after each."""
     choose = random.Random(program)
-    draws = DRAWS if own_bernoulli_stream() else DRAWS + COMMON_DRAWS
+    draws = DRAWS if intel_stream else DRAWS + COMMON_DRAWS
     torch.manual_seed(program)
     g = Generator().manual_seed(program)
     for _ in range(30):

@@ -10,16 +10,6 @@ torch = pytest.importorskip("torch")
 import chainrule  # noqa: E402
 
 
-def intel_stream() -> bool:
-    """Does PyTorch hand Bernoulli draws to Intel's library here?  It then takes a single word."""
-    torch.manual_seed(0)
-    torch.empty(9).bernoulli_(0.5)
-    one = torch.get_rng_state()
-    torch.manual_seed(0)
-    torch.rand(18)
-    return not torch.equal(one, torch.get_rng_state())
-
-
 # Calls that are the same text in both libraries; t is torch or chainrule, g a generator.
 EXACT = """
 t.rand(5)
@@ -188,15 +178,15 @@ def test_exact(text):
     compare(text)
 
 
-@pytest.mark.skipif(intel_stream(), reason="PyTorch draws these from Intel's library here")
+@pytest.mark.usefixtures("common_stream")
 @pytest.mark.parametrize("text", BERNOULLI)
 def test_bernoulli(text):
     compare(text, 1e-7 if "exponential" in text else 0.0)
 
 
 @pytest.mark.parametrize("text", CLOSE)
-def test_close(text):
-    if "gumbel" in text and intel_stream():
+def test_close(text, intel_stream):
+    if "gumbel" in text and intel_stream:
         pytest.skip("PyTorch draws exponential numbers from Intel's library here")
     compare(text, 2e-3 if "float16" in text else 2e-6)
 
@@ -280,9 +270,9 @@ def test_states_can_be_kept_and_restored():
 
 
 @pytest.mark.parametrize("program", range(20))
-def test_interleaved_calls(program):
+def test_interleaved_calls(program, intel_stream):
     """Twenty calls in a row, without a new seed between them."""
-    calls = EXACT + CLOSE + ([] if intel_stream() else BERNOULLI)
+    calls = EXACT + CLOSE + ([] if intel_stream else BERNOULLI)
     order = random.Random(program).choices(calls, k=20)
     streams = []
     for library in (torch, chainrule):
