@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ArgumentTypeError
 from ..graph import Node
-from ..ops.op import Elementwise
+from ..ops.op import Elementwise, scalar
 from ..tensor import Tensor
 from .create import as_tensor
 from .register import into, method, named
@@ -29,12 +29,14 @@ def operand(x: Any, name: str) -> Any:
     raise ArgumentTypeError(f"{name} requires tensors or numbers, got {type(x).__name__}")
 
 
-def operands(a: Any, b: Any, name: str) -> tuple[Any, Any]:
-    """Two operands of which at least one is a node."""
+def operands(a: Any, b: Any, name: str) -> tuple[Node, Node]:
+    """The nodes of two operands, of which one may be a number: it becomes a scalar leaf."""
     a, b = operand(a, name), operand(b, name)
-    if not isinstance(a, Node) and not isinstance(b, Node):
-        raise ArgumentTypeError(f"{name} requires at least one Tensor, got two numbers")
-    return a, b
+    if not isinstance(a, Node):
+        if not isinstance(b, Node):
+            raise ArgumentTypeError(f"{name} requires at least one Tensor, got two numbers")
+        return scalar(a, b), b
+    return a, b if isinstance(b, Node) else scalar(b, a)
 
 
 def unary(op: Elementwise, name: str, formula: str, *aliases: str) -> Callable:
@@ -54,7 +56,7 @@ def binary(op: Elementwise, name: str, formula: str, *aliases: str) -> Callable:
     """f(input, other), its methods and its in-place methods."""
 
     def function(input, other, *, out: Tensor | None = None) -> Tensor:
-        result = Tensor._from_node(op(*operands(input, other, name)))
+        result = Tensor._from_node(op.binary(*operands(input, other, name)))
         return into(out, result)
 
     doc = f"{formula}, elementwise with broadcasting."

@@ -10,7 +10,7 @@ from ..graph import Node
 from ..ops import elementwise as ew
 from ..ops import logic as lg
 from ..ops import special
-from ..ops.op import Elementwise
+from ..ops.op import Elementwise, common_dtype
 from ..scope import composite
 from ..tensor import Tensor, apply
 from .create import as_tensor
@@ -127,7 +127,7 @@ subtract = sub
 def _scaled(op: Elementwise, input, other, alpha, out) -> Tensor:
     if alpha != 1:
         other = other * alpha
-    result = Tensor._from_node(op(*operands(input, other, op.name)))
+    result = Tensor._from_node(op.binary(*operands(input, other, op.name)))
     return into(out, result)
 
 
@@ -155,9 +155,8 @@ def div(input, other, *, rounding_mode: str | None = None, out=None) -> Tensor:
         result = ew.floor_divide(a, b)
     elif rounding_mode == "trunc":
         quotient = ew.trunc(ew.div(a, b))
-        kind = a if isinstance(a, Node) else b
-        floating = kind.dtype.is_floating_point
-        result = quotient if floating else ew.cast(quotient, dtype=kind.dtype)
+        common = common_dtype((a.spec, b.spec))
+        result = quotient if common.is_floating_point else ew.cast(quotient, dtype=common)
     else:
         raise ArgumentError(
             f"div requires rounding_mode None, 'trunc' or 'floor', got {rounding_mode!r}"
