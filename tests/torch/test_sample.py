@@ -9,7 +9,6 @@ torch = pytest.importorskip("torch")
 
 import chainrule  # noqa: E402
 
-
 # Calls that are the same text in both libraries; t is torch or chainrule, g a generator.
 EXACT = """
 t.rand(5)
