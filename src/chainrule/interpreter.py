@@ -97,8 +97,8 @@ def _run(outputs: list[Node]) -> None:
     # Shallow first: what only they need is dropped before the deep ones are begun.
     outputs = sorted(outputs, key=lambda n: n.depth)
     order = toposort(outputs, enter=lambda n: n.value is None)
-    keep = _kept(order, outputs)
     waiting = _count_users(order)
+    keep = _kept(order, outputs, waiting)
     values: dict[Node, np.ndarray] = {}
     with np.errstate(all="ignore"):
         for node in order:
@@ -127,17 +127,16 @@ def _count_users(order: list[Node]) -> dict[Node, int]:
     return count
 
 
-def _kept(order: list[Node], outputs: list[Node]) -> set[Node]:
+def _kept(order: list[Node], outputs: list[Node], users: dict[Node, int]) -> set[Node]:
     keep = set(outputs)
     for node in order:
         if node.requires_grad and not node.freed and not is_leaf(node):
             keep.update(saved_by(node))
     # A node that is referred to from outside of this run (a handle, another graph) keeps its
     # value: whoever refers to it may ask.  Reference counts tell, without a table of handles.
-    counts = _count_users(order)
     for node, found in zip(order, _references(order)):
-        # Our own: as a key of counts, as an input of users in order, as a member of keep.
-        if found > _UNREFERRED + 1 + counts[node] + (node in keep):
+        # Our own: as a key of users, as an input of those users, as a member of keep.
+        if found > _UNREFERRED + 1 + users[node] + (node in keep):
             keep.add(node)
             backlog.add(node.nbytes)
     return keep
