@@ -424,9 +424,11 @@ def from_array(array: np.ndarray, requires_grad: bool = False) -> Tensor:
 def run_tensors(tensors: Iterable[Tensor]) -> None:
     """Compute the values of all these tensors as one program - and of those written in place
     since the last time (running averages, totals): nobody may ever ask for them one by one."""
-    now = [handle() for handle in written.values()]
-    written.clear()
-    pending = [t.node for t in (*tensors, *now) if t is not None]
+    pending = [t.node for t in tensors]
+    while written:  # one by one: another thread may be writing
+        handle = written.popitem()[1]()
+        if handle is not None:
+            pending.append(handle.node)
     run(*[n for n in pending if n.value is None])
 
 
