@@ -56,7 +56,7 @@ class lstsq_result(NamedTuple):  # noqa: N801
 
 
 # --------------------------------------------------------------------------- norms
-def vector_norm(x: Tensor, ord=2, dim=None, keepdim=False, *, dtype=None, out=None) -> Tensor:
+def vector_norm(x: Tensor, ord=2, dim=None, keepdim=False, *, dtype=None) -> Tensor:
     """(sum |x|^ord)^(1/ord) along `dim`; ord inf the largest |x|, 0 the number of non-zeros.
 
     >>> import chainrule as torch
@@ -67,8 +67,7 @@ def vector_norm(x: Tensor, ord=2, dim=None, keepdim=False, *, dtype=None, out=No
 
 
 @composite()
-def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None, out=None
-                ) -> Tensor:
+def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None) -> Tensor:
     """A norm of the matrices in the two axes `dim`.
 
     "fro" the root of the sum of squares; "nuc", 2, -2 the sum, the largest, the smallest of the
@@ -99,7 +98,7 @@ def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None
     return found if keepdim else found.squeeze((rows, columns))
 
 
-def norm(A: Tensor, ord=None, dim=None, keepdim=False, *, dtype=None, out=None) -> Tensor:
+def norm(A: Tensor, ord=None, dim=None, keepdim=False, *, dtype=None) -> Tensor:
     """`vector_norm` of all elements or along one axis; `matrix_norm` of a matrix or along two.
 
     >>> import chainrule as torch

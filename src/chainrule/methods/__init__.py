@@ -3,6 +3,7 @@ it makes sense, the in-place `Tensor.NAME_`.
 """
 
 from . import index, operators
+from .calculus import *  # noqa: F403
 from .casts import *  # noqa: F403
 from .create import *  # noqa: F403
 from .diagonals import *  # noqa: F403
@@ -18,4 +19,5 @@ from .reduce import *  # noqa: F403
 from .reordering import *  # noqa: F403
 from .sample import *  # noqa: F403
 from .shape import *  # noqa: F403
+from .statistics import *  # noqa: F403
 from .summation import *  # noqa: F403

@@ -48,7 +48,7 @@ class svd_result(NamedTuple):  # noqa: N801
 # --------------------------------------------------------------------------- inverses
 @method("inv")
 @composite("LinalgInvExBackward0")
-def inverse(input: Tensor, *, out=None) -> Tensor:
+def inverse(input: Tensor) -> Tensor:
     """A^-1, such that A A^-1 = I, of square matrices (*, n, n).
 
     Raises LinAlgError, when the value is computed, for a singular matrix.

@@ -19,10 +19,10 @@ from .pointwise import maximum, minimum, pow
 from .register import into, method, named
 
 __all__ = [
-    "all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "cumprod",
-    "cumsum", "log_softmax", "logcumsumexp", "logsumexp", "max", "mean", "median", "min",
-    "nanmean", "nansum", "norm", "prod", "softmax", "std", "std_mean", "sum", "var", "var_mean",
-    "dist",
+    "all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "cummax",
+    "cummin", "cumprod", "cumsum", "log_softmax", "logcumsumexp", "logsumexp", "max", "mean",
+    "median", "min", "nanmean", "nansum", "norm", "prod", "softmax", "std", "std_mean", "sum",
+    "var", "var_mean", "dist",
 ]
 
 
@@ -310,6 +310,23 @@ def _scan(op, name):
 
 
 cumsum, cumprod = _scan(rd.cumsum, "cumsum"), _scan(rd.cumprod, "cumprod")
+
+
+def _records(op, name):
+    @composite(f"{name.capitalize()}Backward0")
+    def function(input: Tensor, dim: int) -> values_indices:
+        axis = axis_index(name, dim, input.ndim)
+        if not input.ndim:
+            return values_indices(input.clone(), input.new_zeros((), dtype=dtypes.int64))
+        indices = Tensor._from_node(op(input.node, axis=axis))
+        return values_indices(input.gather(axis, indices), indices)
+
+    what = "largest" if name == "cummax" else "smallest"
+    return method()(named(
+        function, name, f"The {what} element so far along `dim`, and where it was met last."))
+
+
+cummax, cummin = _records(rd.cummax_index, "cummax"), _records(rd.cummin_index, "cummin")
 
 
 # --------------------------------------------------------------------------- exponentials

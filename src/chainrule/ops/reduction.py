@@ -11,7 +11,10 @@ from .logic import eq, where
 from .movement import cat, flip, slice_
 from .op import apart, expand_to, keep_axes, nondifferentiable, normal, reduction, sum_
 
-__all__ = ["all_", "amax", "amin", "any_", "argmax", "argmin", "cumprod", "cumsum", "prod", "sum_"]
+__all__ = [
+    "all_", "amax", "amin", "any_", "argmax", "argmin", "cummax_index", "cummin_index", "cumprod",
+    "cumsum", "prod", "sum_",
+]
 
 
 def _extreme_vjp(ct, out, x, *, axis):
@@ -47,6 +50,28 @@ def _position(name, function):
 
 argmax = _position("argmax", np.argmax)
 argmin = _position("argmin", np.argmin)
+
+
+def _record(name, function):
+    """Where the extreme of the elements so far was met last; NaN counts as the extreme."""
+
+    def evaluate(x, axis):
+        met = (x == function.accumulate(x, axis)) | np.isnan(x)
+        places = np.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+        return np.maximum.accumulate(np.where(met, places, 0), axis)
+
+    return reduction(
+        name,
+        keeps=True,
+        eval=evaluate,
+        vjp=nondifferentiable,
+        result=lambda d: dtypes.int64,
+        sample=apart((2, 4), axis=1),
+    )
+
+
+cummax_index = _record("cummax_index", np.maximum)
+cummin_index = _record("cummin_index", np.minimum)
 
 
 def _logical(name, function):
