@@ -31,7 +31,6 @@ GOLDEN = {
     "random_ int32": (lambda g: g.random((3,), "int32"), [209652396, 398764591, 924231285]),
     "randperm": (lambda g: g.permutation(8), [4, 0, 7, 3, 2, 5, 1, 6]),
     "bernoulli_": (lambda g: g.bernoulli(0.5, (5,)), [0, 0, 1, 0, 0]),
-    "dropout": (lambda g: g.dropout_keep((5,), 0.5), [0, 0, 1, 0, 0]),
     "bernoulli": (lambda g: g.bernoulli(np.full(5, 0.5, np.float32), (5,)), [1, 0, 1, 1, 1]),
     "randn": (lambda g: g.normal((3,)), [1.5409960746765137, -0.293428897857666, -2.1787893772]),
     "randn 17": (lambda g: g.normal((17,))[[0, 1, 16]], [-1.12583983, -1.69593120, 0.93182659]),
@@ -115,7 +114,7 @@ def test_moments():
     assert abs(g.uniform((n,), low=-1.0, high=3.0).mean() - 1.0) < 0.01
     z = g.normal((n,), mean=2.0, std=3.0)
     assert abs(z.mean() - 2.0) < 0.03 and abs(z.std() - 3.0) < 0.02
-    assert abs(g.dropout_keep((n,), 0.1).mean() - 0.9) < 0.003
+    assert abs(g.bernoulli(0.9, (n,)).mean() - 0.9) < 0.003
     assert abs(g.exponential((n,), lambd=2.0).mean() - 0.5) < 0.01
     assert abs(g.geometric((n,), "int64", 0.25).mean() - 4.0) < 0.05
     assert abs(np.median(g.cauchy((n,), median=3.0)) - 3.0) < 0.02
@@ -153,12 +152,9 @@ def test_bernoulli_compares_all_53_bits():
             np.testing.assert_array_equal(seeded(3).bernoulli(float(p), (50,), np.bool_), u < p)
 
 
-def test_certain_bernoulli_and_dropout():
+def test_certain_bernoulli():
     g = seeded()
     assert g.bernoulli(1.0, (9,)).all() and not g.bernoulli(0.0, (9,)).any()
-    before = g.get_state()
-    assert g.dropout_keep((9,), 0.0).all() and not g.dropout_keep((9,), 1.0).any()
-    np.testing.assert_array_equal(g.get_state(), before)
 
 
 def test_multinomial_draws_what_has_weight():

@@ -144,12 +144,6 @@ class Generator(Twister):
             below |= ties & (words[1::2] < low)
         return below
 
-    def dropout_keep(self, shape: Shape, p: float) -> np.ndarray:
-        """The mask of what dropout with probability p keeps (bool); p = 0 and 1 draw nothing."""
-        if p == 0.0 or p == 1.0:
-            return np.full(shape, p == 0.0)
-        return self.bernoulli(1.0 - p, shape, np.bool_)
-
     # ---- normal numbers ----
 
     def normal(
