@@ -89,7 +89,7 @@ def layout(
     for level in sorted(levels.values(), key=lambda level: -len(level.path)):
         _arrange(level, levels, titles or {})
     for level in sorted(levels.values(), key=lambda level: len(level.path)):
-        _settle(level, levels, edges)
+        _settle(level, levels)
     _join(edges, routes, levels)
     root = levels[()]
     inner = [level for path, level in levels.items() if path]
@@ -224,7 +224,7 @@ def _move(item: Item, across: float, down: float) -> None:
     item.lane = (item.lane[0] + across, item.lane[1] + across)
 
 
-def _settle(level: _Level, levels: dict[Path, _Level], edges: Sequence[Edge]) -> None:
+def _settle(level: _Level, levels: dict[Path, _Level]) -> None:
     """Turn positions within a level into positions on the page; its parent is settled already."""
     for item in _all_items(level):
         _move(item, level.left, level.top)
