@@ -40,6 +40,8 @@ LBFGS_CASES = [
     dict(max_iter=6, line_search_fn="strong_wolfe"),
     dict(max_iter=4, history_size=2, line_search_fn="strong_wolfe", lr=3),
     dict(max_eval=3, line_search_fn="strong_wolfe"),
+    dict(max_iter=4, line_search_fn="strong_wolfe", lr=0.01),  # starts far before the minimum
+    dict(max_iter=9, line_search_fn="strong_wolfe", lr=100),
 ]
 IDS = [f"{name}-{'-'.join(options) or 'defaults'}" for name, options in CASES]
 
