@@ -462,7 +462,13 @@ def set_stream(own: Generator | None) -> None:
 
 
 def manual_seed(seed: int) -> Generator:
-    """Start the default generator's stream that belongs to `seed`; returns that generator."""
+    """Start the default generator's stream that belongs to `seed`; returns that generator.
+
+    >>> import chainrule as torch
+    >>> generator = torch.manual_seed(0)
+    >>> torch.rand(2), torch.initial_seed()
+    (tensor([0.4963, 0.7682]), 0)
+    """
     return stream().manual_seed(seed)
 
 
@@ -473,7 +479,15 @@ def seed() -> int:
 
 @contextmanager
 def fork_rng(devices=(), enabled: bool = True) -> Iterator[None]:
-    """Draw inside from the default generator, and leave its stream where it was before."""
+    """Draw inside from the default generator, and leave its stream where it was before.
+
+    >>> import chainrule as torch
+    >>> generator = torch.manual_seed(0)
+    >>> with torch.random.fork_rng():
+    ...     aside = torch.rand(5)
+    >>> torch.rand(2)
+    tensor([0.4963, 0.7682])
+    """
     forked = stream()
     state = forked.get_state()
     try:

@@ -53,7 +53,12 @@ def default_collate(batch: Sequence[Any]) -> Any:
 
 
 def default_convert(sample: Any) -> Any:
-    """The sample with its arrays as tensors; what is no array, or holds none, stays as it is."""
+    """The sample with its arrays as tensors; what is no array, or holds none, stays as it is.
+
+    >>> import numpy as np
+    >>> default_convert({"x": np.ones(2), "name": "a"})
+    {'x': tensor([1., 1.], dtype=torch.float64), 'name': 'a'}
+    """
     if isinstance(sample, (np.ndarray, np.generic)):
         return sample if sample.dtype.kind in "SUO" else as_tensor(np.asarray(sample))
     if isinstance(sample, Mapping):

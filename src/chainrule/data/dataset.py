@@ -35,7 +35,14 @@ class Dataset(Generic[T_co]):
 
 
 class IterableDataset(Dataset[T_co]):
-    """A stream of samples; a subclass defines `__iter__`."""
+    """A stream of samples; a subclass defines `__iter__`.
+
+    >>> class Count(IterableDataset):
+    ...     def __iter__(self):
+    ...         return iter(range(3))
+    >>> list(Count() + Count())
+    [0, 1, 2, 0, 1, 2]
+    """
 
     def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError(
@@ -76,7 +83,12 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 
 
 class Subset(Dataset[T_co]):
-    """Sample i is `dataset[indices[i]]`."""
+    """Sample i is `dataset[indices[i]]`.
+
+    >>> import chainrule as torch
+    >>> Subset(TensorDataset(torch.arange(4)), [3, 1])[0]
+    (tensor(3),)
+    """
 
     def __init__(self, dataset: Dataset[T_co], indices: Sequence[int]):
         self.dataset = dataset
@@ -96,6 +108,11 @@ class ConcatDataset(Dataset[T_co]):
 
     Raises DatasetError (an AssertionError) for no dataset or for a stream of samples, and
     OutOfRange (an IndexError) for an index outside of -n <= index < n.
+
+    >>> import chainrule as torch
+    >>> both = ConcatDataset([TensorDataset(torch.arange(2)), TensorDataset(torch.arange(5, 8))])
+    >>> len(both), both[3]
+    (5, (tensor(6),))
     """
 
     def __init__(self, datasets: Iterable[Dataset]):
@@ -145,6 +162,11 @@ def random_split(
     Fractions sum to 1; what is left after rounding down goes to the first subsets, one sample
     each.  Raises ArgumentError (a ValueError) for lengths that do not add up to the dataset's.
     Equal seeds give PyTorch's split.
+
+    >>> import chainrule as torch
+    >>> generator = torch.manual_seed(0)
+    >>> [part.indices for part in random_split(TensorDataset(torch.arange(4)), [3, 1])]
+    [[0, 1, 3], [2]]
     """
     n = len(dataset)  # type: ignore[arg-type]
     if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:

@@ -36,6 +36,13 @@ def read_idx(path: str | PathLike) -> np.ndarray:
 
     Raises ArgumentError (a ValueError) for a file that is damaged, cut off, too long, or no IDX
     file at all: nothing is returned in part.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     _ = file.write(bytes([0, 0, 0x08, 1, 0, 0, 0, 3, 7, 8, 9]))  # uint8, 1 axis, 3 long
+    ...     file.flush()
+    ...     read_idx(file.name)
+    array([7, 8, 9], dtype=uint8)
     """
     data = _decompressed(path)
     if len(data) < MAGIC or data[:2] != b"\0\0":

@@ -30,7 +30,11 @@ class Sampler(Generic[T_co]):
 
 
 class SequentialSampler(Sampler[int]):
-    """0, 1, ..., n - 1."""
+    """0, 1, ..., n - 1.
+
+    >>> list(SequentialSampler("abc"))
+    [0, 1, 2]
+    """
 
     def __init__(self, data_source: Sized):
         self.data_source = data_source
@@ -48,6 +52,11 @@ class RandomSampler(Sampler[int]):
     Without a generator, each pass takes one seed from the default generator and draws from a
     generator of its own.  More than n samples without replacement are several permutations.
     Raises ArgumentError (a ValueError) or ArgumentTypeError (a TypeError) for bad arguments.
+
+    >>> import chainrule as torch
+    >>> generator = torch.manual_seed(0)
+    >>> list(RandomSampler("abcde"))
+    [1, 3, 4, 2, 0]
     """
 
     def __init__(
@@ -88,7 +97,13 @@ class RandomSampler(Sampler[int]):
 
 
 class SubsetRandomSampler(Sampler[int]):
-    """A random permutation of the given indices."""
+    """A random permutation of the given indices.
+
+    >>> import chainrule as torch
+    >>> generator = torch.manual_seed(0)
+    >>> list(SubsetRandomSampler([2, 3, 5, 7]))
+    [2, 3, 7, 5]
+    """
 
     def __init__(self, indices: Sequence[int], generator: Generator | None = None):
         self.indices = indices
@@ -108,6 +123,11 @@ class WeightedRandomSampler(Sampler[int]):
 
     Raises ArgumentError (a ValueError) for bad arguments, and what `multinomial` raises for
     weights that are no distribution.
+
+    >>> import chainrule as torch
+    >>> generator = torch.manual_seed(0)
+    >>> list(WeightedRandomSampler([0.0, 1.0, 1.0], 6))
+    [2, 2, 1, 2, 2, 2]
     """
 
     def __init__(
