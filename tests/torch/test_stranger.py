@@ -80,3 +80,23 @@ def second_backward_raises_also_when_gradients_were_printed(t):
     first = x.grad.tolist()
     out.backward()
     return first, x.grad.tolist(), raised(out.backward)
+
+
+@program
+def numbers_outside_of_uint8_wrap(t):
+    x = t.tensor([1, 2], dtype=t.uint8)
+    both = t.where(x > 1, x, -1)
+    return x - 3, x + 300, x * -2, x > -1, -1 < x, x.clamp(-1, 1), both
+
+
+@program
+def integers_to_negative_powers(t):
+    x = t.tensor([1, 2, 4])
+    return x**-0.5, x**-1.0, x**True, raised(lambda: x**-1)
+
+
+@program
+def gradients_of_empty_selections(t):
+    x = t.ones(3, 1, requires_grad=True)
+    x[[1, 2, -3], 2:].sum().backward()
+    return x.grad, raised(lambda: x[[0, 1], [0, 0, 0]])

@@ -10,7 +10,7 @@ from .. import dtypes
 from ..errors import ArgumentTypeError
 from ..graph import Node, leaf
 from ..ops import logic as ops
-from ..ops.op import cast
+from ..ops.op import cast, scalar
 from ..scope import composite
 from ..tensor import Tensor, from_array
 from .operands import binary, operand, unary
@@ -128,7 +128,7 @@ def _pair(a, b):
 
 def against(x: Any, other: Node) -> Node:
     """x as a node: a number takes the dtype it has next to `other`."""
-    return x if isinstance(x, Node) else leaf(x, dtypes.with_scalar(other.dtype, x))
+    return x if isinstance(x, Node) else scalar(x, other)
 
 
 @method(name="where")

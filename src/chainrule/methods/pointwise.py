@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import dtypes
-from ..errors import ArgumentError
-from ..graph import Node
+from ..errors import ArgumentError, DTypeError
 from ..ops import elementwise as ew
 from ..ops import logic as lg
 from ..ops import special
@@ -172,7 +171,7 @@ divide = true_divide = div
 def pow(input, exponent, *, out=None) -> Tensor:
     """a^b; a number as exponent is part of the graph's structure, so that x^2 is x x.
 
-    Raises ValueError for a negative exponent of integers.
+    Raises RuntimeError for integers to the power of a negative integer.
 
     >>> import chainrule as torch
     >>> torch.tensor([1.0, 2.0, 3.0]) ** 2
@@ -181,8 +180,14 @@ def pow(input, exponent, *, out=None) -> Tensor:
     if isinstance(exponent, NUMBERS) and isinstance(input, Tensor):
         node = input.node
         number = exponent if isinstance(exponent, (int, float)) else exponent.item()
-        if isinstance(number, bool) or (number < 0 and not node.dtype.is_floating_point):
-            number = _integral_exponent(number, node)
+        if isinstance(number, bool):
+            number = int(number)
+        if isinstance(number, int) and number < 0 and not node.dtype.is_floating_point:
+            raise DTypeError(
+                f"pow requires exponents >= 0 for integers, got {number} (Integers to negative "
+                "integer powers are not allowed)",
+                hint="convert the base first: x.float() ** -1",
+            )
         if isinstance(number, float) and not node.dtype.is_floating_point:
             node = ew.cast(node, dtype=dtypes.default_dtype())
         if node.dtype is dtypes.bool_:
@@ -191,16 +196,6 @@ def pow(input, exponent, *, out=None) -> Tensor:
     else:
         result = Tensor._from_node(ew.pow_(*operands(input, exponent, "pow")))
     return into(out, result)
-
-
-def _integral_exponent(number, node: Node):
-    if isinstance(number, bool):
-        return int(number)
-    raise ArgumentError(
-        f"pow requires exponents >= 0 for integers, got {number} (Integers to negative integer "
-        "powers are not allowed)",
-        hint="convert the base first: x.float() ** -1",
-    )
 
 
 def float_power(input, exponent) -> Tensor:

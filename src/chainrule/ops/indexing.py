@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import OutOfRange, ShapeError
+from ..errors import OutOfRange
 from ..graph import Node, leaf
 from ..shapes import spec
 from .elementwise import fill
@@ -117,7 +117,7 @@ def _take_shape(x, *indices, axis):
     try:
         common = np.broadcast_shapes(*(i.shape for i in indices))
     except ValueError:
-        raise ShapeError(
+        raise OutOfRange(
             "indexing requires index shapes that broadcast together, got "
             + " and ".join(str(i.shape) for i in indices)
         ) from None
@@ -143,7 +143,7 @@ def _put(x, v, *indices, axis, accumulate):
     if not accumulate:
         out[places] = v
     elif len(indices) == 1 and axis == 0 and x.ndim > 1:
-        _add_rows(out, indices[0].reshape(-1), v.reshape(-1, *x.shape[1:]))
+        _add_rows(out, indices[0].reshape(-1), v.reshape(indices[0].size, *x.shape[1:]))
     else:
         np.add.at(out, places, v)
     return out

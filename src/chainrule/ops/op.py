@@ -129,8 +129,15 @@ def scalar(value: Any, like: Node) -> Node:
         form = _scalar_forms[key] = (found.np, spec((), found))
     now = context.now
     node = Node(None, (), NO_ATTRS, form[1], False, like.site, now.scope, COMPUTED)
-    node.value = np.array(value, form[0])
+    node.value = _wrapped(value, form[0])
     return node
+
+
+def _wrapped(value: Any, dtype: np.dtype) -> np.ndarray:
+    try:
+        return np.array(value, dtype)
+    except OverflowError:  # -1 next to uint8 is 255
+        return np.array(value).astype(dtype)
 
 
 def forget_plans() -> None:
@@ -148,8 +155,12 @@ def lift(inputs: tuple[Any, ...]) -> tuple[Node, ...]:
         return tuple([x if x is like else scalar(x, like) for x in inputs])
     common = dtypes.result_type([(bool(n.shape), n.dtype) for n in nodes])
     return tuple(
-        x if isinstance(x, Node) else leaf(x, dtypes.with_scalar(common, x)) for x in inputs
+        x if isinstance(x, Node) else _scalar_leaf(x, dtypes.with_scalar(common, x)) for x in inputs
     )
+
+
+def _scalar_leaf(value: Any, dtype: dtypes.dtype) -> Node:
+    return leaf(_wrapped(value, dtype.np), dtype)
 
 
 def plan_of(op: Op, specs: tuple[Spec, ...], attrs: dict) -> tuple[Spec, tuple | None]:
