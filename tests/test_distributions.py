@@ -71,6 +71,11 @@ MISSING = {
         torch.ones(2)
     ).cdf(torch.tensor(1)),
     "mode requires a distribution that defines it, got Beta": lambda: Beta(1.0, 1.0).mode,
+    "mean requires a distribution that defines it": lambda: Distribution().mean,
+    "variance requires a distribution that defines it": lambda: Distribution().stddev,
+    "entropy requires a distribution that defines it": lambda: Distribution().perplexity(),
+    "icdf requires a distribution that defines it": lambda: Gamma(1.0, 1.0).icdf(torch.ones(1)),
+    "enumerate_support requires a distribution": lambda: Normal(0.0, 1.0).enumerate_support(),
     "log_prob requires a distribution that defines it, got Distribution": lambda: (
         Distribution().log_prob(torch.tensor(1.0))
     ),

@@ -34,6 +34,10 @@ BAD = {
     # linear
     "F.linear(ones(2, 3), ones(4, 5))": (RuntimeError, "(2, 3) and weight (4, 5)", "(out, in)"),
     "F.linear(ones(()), ones(4, 3))": (RuntimeError, "() and weight (4, 3)"),
+    "F.linear(ones(3), ones(4, 3).double())": (
+        RuntimeError,
+        "linear requires input and weight of the same dtype, got torch.float32 and torch.float64",
+    ),
     "F.bilinear(ones(2, 3), ones(3, 3), ones(4, 3, 3))": (RuntimeError, "(2, 3) and (3, 3)"),
     "F.bilinear(ones(2, 3), ones(2, 3), ones(4, 3, 2))": (
         RuntimeError,

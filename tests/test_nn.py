@@ -158,6 +158,11 @@ def test_settings_that_are_refused(build, text):
     assert text in refusal(ValueError, build)
 
 
+def test_several_processes_are_refused():
+    text = refusal(RuntimeError, lambda: nn.parallel.DistributedDataParallel(nn.Identity()))
+    assert "DistributedDataParallel requires a process group, got none" in text
+
+
 def test_types_that_are_refused():
     text = refusal(TypeError, lambda: nn.LSTM(2, 3.5))
     assert "LSTM requires hidden_size to be an int, got float" in text
