@@ -90,7 +90,7 @@ from .pooling import (
     max_unpool2d,
     max_unpool3d,
 )
-from .sparse import embedding, one_hot
+from .sparse import embedding, embedding_bag, one_hot
 from .vision import channel_shuffle, fold, interpolate, pixel_shuffle, pixel_unshuffle, unfold
 
 __all__ = [
@@ -127,6 +127,7 @@ __all__ = [
     "elu",
     "elu_",
     "embedding",
+    "embedding_bag",
     "feature_alpha_dropout",
     "fold",
     "gaussian_nll_loss",

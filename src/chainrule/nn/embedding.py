@@ -1,4 +1,4 @@
-"""Embedding: a table of learned rows, read by index."""
+"""Embedding: a table of learned rows, read by index; and sums of such rows."""
 
 from __future__ import annotations
 
@@ -127,3 +127,97 @@ class Embedding(Module):
         }
         sizes = f"{self.num_embeddings}, {self.embedding_dim}"
         return ", ".join([sizes, *unusual(self, defaults)])
+
+
+class EmbeddingBag(Module):
+    """y[b] = the mean, sum or maximum (`mode`) of weight[i] over the indices i of bag b.
+
+    input (B, N), or (n) with offsets (B) -> (B, embedding_dim); see F.embedding_bag.  Starts
+    standard normal; row `padding_idx` starts at zero, is left out and gets no gradient.
+    Difference from PyTorch: `sparse` gives an ordinary gradient.
+
+    >>> import chainrule as torch
+    >>> bag = torch.nn.EmbeddingBag(10, 3, mode="sum")
+    >>> bag(torch.tensor([1, 2, 4, 5, 4]), torch.tensor([0, 2])).shape
+    torch.Size([2, 3])
+    """
+
+    weight: Tensor
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        _weight: Tensor | None = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        device: Any = None,
+        dtype: Any = None,
+    ):
+        super().__init__()
+        # The table is an Embedding's: the same start, the same checks.
+        table = Embedding(num_embeddings, embedding_dim, padding_idx, _weight=_weight,
+                          device=device, dtype=dtype)
+        self.weight = table.weight
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        self.mode = mode
+        self.sparse = sparse
+        self.include_last_offset = include_last_offset
+        self.padding_idx = table.padding_idx
+
+    @classmethod
+    def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, **kwargs: Any
+                        ) -> EmbeddingBag:
+        """An EmbeddingBag of the given table (rows, width); `freeze`: it is not trained.
+
+        >>> import chainrule as torch
+        >>> table = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+        >>> torch.nn.EmbeddingBag.from_pretrained(table)(torch.tensor([[0, 1]]))
+        tensor([[2., 3.]])
+        """
+        rows, width = embeddings.shape
+        bag = cls(rows, width, _weight=embeddings, **kwargs)
+        bag.weight.requires_grad_(not freeze)
+        return bag
+
+    def forward(
+        self,
+        input: Tensor,
+        offsets: Tensor | None = None,
+        per_sample_weights: Tensor | None = None,
+    ) -> Tensor:
+        return F.embedding_bag(
+            input,
+            self.weight,
+            offsets,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.mode,
+            self.sparse,
+            per_sample_weights,
+            self.include_last_offset,
+            self.padding_idx,
+        )
+
+    def extra_repr(self) -> str:
+        parts = [f"{self.num_embeddings}, {self.embedding_dim}"]
+        if self.max_norm is not None:
+            parts.append(f"max_norm={self.max_norm}")
+        if self.norm_type != 2:
+            parts.append(f"norm_type={self.norm_type}")
+        if self.scale_grad_by_freq:
+            parts.append("scale_grad_by_freq=True")
+        parts.append(f"mode={self.mode!r}")
+        if self.padding_idx is not None:
+            parts.append(f"padding_idx={self.padding_idx}")
+        return ", ".join(parts)
