@@ -86,7 +86,7 @@ bitwise_not = _bits("bitwise_not", np.invert, "integral", 1)
 def _shift(name: str, function) -> Elementwise:
     return elementwise(
         name,
-        result="integral",
+        result="shifted",
         eval=function,
         emit=lambda b, x, y: b.bits(name, x, y),
         vjp=nondifferentiable,

@@ -221,6 +221,13 @@ def _integral(op, specs, attrs):
     return (d,) * len(specs), d
 
 
+def _shifted(op, specs, attrs):
+    """Integers only: left_shift."""
+    if common_dtype(specs) is dtypes.bool_:
+        raise DTypeError(f"{op.name} requires integers, got torch.bool")
+    return _integral(op, specs, attrs)
+
+
 def _select(op, specs, attrs):
     """where(condition, a, b)."""
     if specs[0].dtype is not dtypes.bool_:
@@ -241,6 +248,7 @@ RULES = {
     "test": _test,
     "logical": _logical,
     "integral": _integral,
+    "shifted": _shifted,
     "select": _select,
     "to": _to,
 }
