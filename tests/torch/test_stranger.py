@@ -100,3 +100,14 @@ def gradients_of_empty_selections(t):
     x = t.ones(3, 1, requires_grad=True)
     x[[1, 2, -3], 2:].sum().backward()
     return x.grad, raised(lambda: x[[0, 1], [0, 0, 0]])
+
+
+@program
+def what_an_indexed_tensor_shows_as_its_history(t):
+    x = t.ones(3, 4, 5, requires_grad=True) * 2
+    at = t.tensor([0, 1])
+    found = [
+        x[0], x[0, 0], x[0, :2], x[:, 0], x[0:1, 0], x[0:2], x[None], x[0, None], x[..., 0],
+        x[None, 0], x[:2, None], x[0, :], x[:, :, 0], x[:2, :], x[::2], x[at], x[0, at],
+    ]
+    return [y.grad_fn.name() for y in found]

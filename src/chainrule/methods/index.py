@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..scope import composite
 from ..tensor import Tensor, from_array
 from .create import as_tensor
 from .parts import part, place_of
-from .register import method
+from .register import method, named
 
 __all__: list[str] = []
 
@@ -181,7 +182,19 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     if type(index) is int and self.ndim:
         return _int_item(self, index)
     plan = _plan(self, index)
-    return _take(self, plan) if plan.arrays else _sliced(self, plan)
+    return _take(self, plan) if plan.arrays else _last_step(index)(self, plan)
+
+
+def _last_step(index: Any) -> Callable[[Tensor, _Plan], Tensor]:
+    """PyTorch views item by item; the result shows the last one that changed something."""
+    for item in reversed(index if isinstance(index, tuple) else (index,)):
+        if item is None:
+            return _unsqueezed
+        if isinstance(item, slice) and item != slice(None):
+            return _sliced
+        if item is not Ellipsis and not isinstance(item, slice):
+            return _selected
+    return _sliced
 
 
 @composite("SelectBackward0")
@@ -191,9 +204,13 @@ def _int_item(self: Tensor, index: int) -> Tensor:
     return part(self, 0, place, place + 1)._view(mv.reshape, shape=shape)
 
 
-@composite("SliceBackward0")
-def _sliced(self: Tensor, plan: _Plan) -> Tensor:
-    return _viewed(self, plan)
+def _viewed_as(history: str) -> Callable[[Tensor, _Plan], Tensor]:
+    return composite(history)(named(lambda x, plan: _viewed(x, plan), "getitem", ""))
+
+
+_sliced = _viewed_as("SliceBackward0")
+_selected = _viewed_as("SelectBackward0")
+_unsqueezed = _viewed_as("UnsqueezeBackward0")
 
 
 @composite("IndexBackward0")
