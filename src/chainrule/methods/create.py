@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+import reprlib
+from collections.abc import Callable
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from ..dtypes import dtype as DType
 from ..errors import ArgumentError, ArgumentTypeError, ShapeError
 from ..graph import leaf
 from ..ops import elementwise as ew
+from ..shapes import Size
 from ..tensor import Tensor, from_array
 from .register import into, method, named, spread
 
@@ -84,61 +87,64 @@ def from_dlpack(source: Any) -> Tensor:
 
 
 def _array(data: Any, dtype: DType | None) -> np.ndarray:
-    """`data` as an array of one of our dtypes."""
-    if not isinstance(data, (np.ndarray, np.generic)):
-        data = _from_sequence(data, dtype)
-    found = dtype or dtypes.from_numpy(data.dtype)
-    return np.asarray(data).astype(found.np, copy=False)
+    """`data` as an array of one of our dtypes.  Arrays are cast as NumPy casts; Python's numbers
+    must fit."""
+    if isinstance(data, (np.ndarray, np.generic)) or hasattr(data, "__array__"):
+        array = np.asarray(data)
+        found = dtype or dtypes.from_numpy(array.dtype)
+    else:
+        data = _plain(data)
+        array = _of_numbers(data)
+        found = dtype or _implied_dtype(array, data)
+        _check_fits(array, found)
+    return array.astype(found.np, copy=False)
 
 
-def _from_sequence(data: Any, dtype: DType | None) -> np.ndarray:
-    if isinstance(data, (bool, int, float)):
-        found = dtype or dtypes.of_scalar(data)
-        return np.asarray(_checked_number(data, found), found.np)
-    if hasattr(data, "__array__"):
-        return np.asarray(data)
-    if not isinstance(data, Sequence) and not hasattr(data, "__len__"):
-        raise ArgumentTypeError(
-            f"tensor requires numbers, sequences of them, or arrays, got {type(data).__name__}"
+def _of_numbers(data: Any) -> np.ndarray:
+    """Nested sequences of numbers as an array of whatever dtype holds them."""
+    if not isinstance(data, Number) and not hasattr(data, "__len__"):
+        raise ArgumentError(
+            f"tensor requires numbers, sequences of them, or arrays, got {type(data).__name__} "
+            f"(Could not infer dtype of {type(data).__name__})"
         )
-    data = _plain(data)
     try:
         array = np.array(data)
-    except (ValueError, OverflowError) as error:
-        if isinstance(error, OverflowError):
-            raise ArgumentError(f"tensor requires numbers that fit, got {error}") from None
+    except ValueError:
         raise ArgumentError(
             "tensor requires sequences of equal length at every depth, got a ragged one",
             hint="pad the shorter rows first",
         ) from None
-    if array.dtype.kind not in "biuf":
-        if array.dtype.kind == "O" and array.size and dtype is None:
-            raise ArgumentTypeError(f"tensor requires numbers, got {_odd(array)}")
-        if array.dtype.kind in "USc":
+    if array.dtype.kind in "OUSc":
+        odd = [x for x in array.flat if not isinstance(x, Number) or isinstance(x, complex)]
+        if odd:
             raise ArgumentError(
-                f"tensor requires numbers, got {_odd(array)} (too many dimensions or wrong type)"
+                f"tensor requires numbers, got {reprlib.repr(odd[0])} (too many dimensions or "
+                "wrong type)"
             )
-    if dtype is None and array.dtype.kind == "f":
-        every = _all_numpy(data)
-        return array if every else array.astype(dtypes.default_dtype().np)
-    if dtype is None and not array.size:
-        return array.astype(dtypes.default_dtype().np)
     return array
 
 
-def _odd(array: np.ndarray) -> str:
-    return f"{array.reshape(-1)[0]!r}"[:60]
+def _implied_dtype(array: np.ndarray, data: Any) -> DType:
+    """NumPy's numbers and tensors keep their dtype; Python's take the default one."""
+    if not array.size or array.dtype.kind == "f" and not _all_numpy(data):
+        return dtypes.default_dtype()
+    # An object or an unsigned array holds integers that int64 cannot hold.
+    too_large = array.dtype.kind == "O" or array.dtype == np.uint64
+    return dtypes.int64 if too_large else dtypes.from_numpy(array.dtype)
 
 
-def _checked_number(value, dtype: DType):
-    if not dtype.is_floating_point and dtype is not dtypes.bool_ and isinstance(value, int):
-        info = np.iinfo(dtype.np)
-        if not info.min <= value <= info.max:
-            raise ArgumentError(
-                f"{dtype} requires a number in [{info.min}, {info.max}], got {value} (value "
-                "cannot be converted without overflow)"
-            )
-    return value
+def _check_fits(array: np.ndarray, dtype: DType) -> None:
+    if dtype.is_floating_point or dtype is dtypes.bool_ or array.dtype == dtype.np:
+        return
+    info = np.iinfo(dtype.np)
+    # PyTorch's rule: a negative number may stand for an unsigned one.
+    fits = (array >= (info.min or -info.max)) & (array < info.max + 1)
+    if not fits.all():
+        raise ArgumentError(
+            f"{dtype} requires a number in [{info.min}, {info.max}], got "
+            f"{reprlib.repr(array[~fits].tolist()[0])} (value cannot be converted without "
+            "overflow)"
+        )
 
 
 def _plain(data: Any) -> Any:
@@ -167,15 +173,13 @@ def legacy(cls, data: tuple, dtype: DType | None, device) -> Tensor:
     """`Tensor(2, 3)` uninitialised, `Tensor([1., 2.])` with the data, in the default dtype."""
     require_cpu(device)
     dtype = dtype or dtypes.default_dtype()
-    if len(data) == 1 and not isinstance(data[0], int):
+    if len(data) == 1 and not isinstance(data[0], (int, Size)):
         source = data[0]
         if isinstance(source, Tensor):
             return cls._make_subclass(cls, source)
         made = leaf(_array(source, dtype).copy(), dtype)
-    elif len(data) == 1 and isinstance(data[0], (tuple,)):
-        made = leaf(np.zeros(data[0], dtype.np), dtype)
     else:
-        made = leaf(np.zeros(data or (0,), dtype.np), dtype)
+        made = leaf(np.zeros(spread(data) or (0,), dtype.np), dtype)
     return cls._from_node(made)
 
 
@@ -289,7 +293,7 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False, out=
         fill_value = fill_value.item()
     dtype = dtype or dtypes.of_scalar(fill_value)
     shape = shape_of("full", (size,) if isinstance(size, int) else tuple(size))
-    value = np.full(shape, _checked_number(fill_value, dtype), dtype.np)
+    value = np.full(shape, _array(fill_value, dtype), dtype.np)
     return into(out, from_array(value, requires_grad))
 
 

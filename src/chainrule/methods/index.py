@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..errors import ArgumentError, OutOfRange, ShapeError
+from ..errors import ArgumentError, ArgumentTypeError, OutOfRange, ShapeError
 from ..graph import Node
 from ..ops import indexing as ix
 from ..ops import movement as mv
@@ -101,7 +101,7 @@ def _as_index(item: Any) -> Any:
         return as_tensor(np.asarray([i._value() if isinstance(i, Tensor) else i for i in item]))
     if hasattr(item, "__index__"):
         return item.__index__()
-    raise OutOfRange(
+    raise ArgumentTypeError(
         f"indexing requires integers, slices, tensors, None or Ellipsis, got "
         f"{type(item).__name__}"
     )

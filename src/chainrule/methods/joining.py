@@ -32,8 +32,9 @@ def _promoted(tensors: Sequence[Tensor], name: str) -> list[Any]:
         if not isinstance(x, Tensor):
             raise ArgumentTypeError(f"{name} requires Tensors, got {type(x).__name__}")
     if not tensors:
-        raise ShapeError(f"{name} requires at least one Tensor, got none (expected a non-empty "
-                         "list of Tensors)")
+        raise ArgumentError(
+            f"{name} requires at least one Tensor, got none (expected a non-empty list of Tensors)"
+        )
     dtype = tensors[0].dtype
     for x in tensors[1:]:
         dtype = promote(dtype, x.dtype)

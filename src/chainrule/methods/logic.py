@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..errors import ArgumentTypeError
+from ..errors import DTypeError
 from ..graph import Node, leaf
 from ..ops import logic as ops
 from ..ops.op import cast, scalar
@@ -141,14 +141,14 @@ def _where(self: Tensor, condition, other) -> Tensor:
 def masked_fill(input: Tensor, mask: Tensor, value) -> Tensor:
     """x with `value` where the mask holds; the mask broadcasts to x.
 
-    Raises TypeError for a mask that is not bool.
+    Raises RuntimeError for a mask that is not bool.
 
     >>> import chainrule as torch
     >>> torch.ones(3).masked_fill(torch.tensor([True, False, True]), 0)
     tensor([0., 1., 0.])
     """
     if mask.dtype is not dtypes.bool_:
-        raise ArgumentTypeError(
+        raise DTypeError(
             f"masked_fill requires a bool mask, got {mask.dtype} (masked_fill only supports "
             "boolean masks)",
             hint="compare first: mask == 0",
