@@ -95,6 +95,18 @@ def test_missing(message):
     assert message in str(caught.value)
 
 
+def test_independent_is_its_base_with_other_events():
+    base = Normal(torch.tensor([1.0, 2.0]), 1.0)
+    joint = Independent(base, 1)
+    assert (tuple(joint.batch_shape), tuple(joint.event_shape)) == ((), (2,))
+    assert joint.mean.tolist() == joint.mode.tolist() == [1.0, 2.0]
+    assert joint.has_rsample and joint.support is base.support
+    assert repr(joint.support) == "a real number"
+    assert repr(joint) == "Independent(Normal(loc: torch.Size([2]), scale: torch.Size([2])), 1)"
+    assert joint.sample_n(3).shape == (3, 2)
+    assert joint.log_prob(torch.zeros(3, 2)).shape == (3,)
+
+
 def test_checks_can_be_left_out():
     assert Normal(0.0, -1.0, validate_args=False).scale.item() == -1.0
     assert Uniform(0.0, 1.0, validate_args=False).log_prob(torch.tensor(2.0)).item() == -math.inf

@@ -15,6 +15,10 @@ from .text import block
 class _Numbered(Module):
     """Children named 0, 1, 2 ...: what Sequential and ModuleList share."""
 
+    def __init__(self, modules: Iterable[Module | None] | None = None):
+        super().__init__()
+        self.extend(() if modules is None else modules)
+
     def _key(self, index: int) -> str:
         size = len(self._modules)
         if not -size <= index < size:
@@ -29,7 +33,7 @@ class _Numbered(Module):
         return self._modules[self._key(index.__index__())]
 
     def _of(self, items: list[tuple[str, Module | None]]) -> _Numbered:
-        return type(self)(*(module for _, module in items))
+        return type(self)([module for _, module in items])
 
     def __setitem__(self, index: int, module: Module) -> None:
         setattr(self, self._key(index), module)
@@ -129,13 +133,6 @@ class ModuleList(_Numbered):
       (0-2): 3 x Linear(in_features=1, out_features=1, bias=True)
     )
     """
-
-    def __init__(self, modules: Iterable[Module | None] | None = None):
-        super().__init__()
-        self.extend(() if modules is None else modules)
-
-    def _of(self, items: list[tuple[str, Module | None]]) -> ModuleList:
-        return type(self)([module for _, module in items])
 
     def __repr__(self) -> str:
         runs: list[list[Any]] = []  # [first, last, text]: equal neighbours share a line

@@ -36,6 +36,7 @@ def copied(rate: Any) -> Any:
 
 
 def require_optimizer(name: str, optimizer: Any) -> Optimizer:
+    """`optimizer`, or ArgumentTypeError where the schedule `name` was given something else."""
     if not isinstance(optimizer, Optimizer):
         raise ArgumentTypeError(f"{name} requires an Optimizer, got {type(optimizer).__name__}")
     return optimizer
