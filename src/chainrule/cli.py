@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import builtins
-import difflib
 import importlib
 import importlib.abc
 import io
@@ -20,6 +19,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType, SimpleNamespace, TracebackType
 from typing import Any
 
+from .errors import nearest
 from .version import __version__
 
 # PyTorch's file names for what lies under another name here.  Everything else is found as in
@@ -83,8 +83,8 @@ def missing(name: str) -> ModuleNotFoundError:
     parent = chainrule_module(parent_name)
     modules = {module.name for module in pkgutil.iter_modules(getattr(parent, "__path__", []))}
     known = {key for key in modules | set(dir(parent)) - {child} if not key.startswith("_")}
-    near = difflib.get_close_matches(child, sorted(known), n=1)
-    hint = f"; the nearest that exists is {parent_name}.{near[0]}" if near else ""
+    near = nearest(child, sorted(known))
+    hint = f"; the nearest that exists is {parent_name}.{near}" if near else ""
     return ModuleNotFoundError(f"chainrule has no {name}{hint}", name=name)
 
 

@@ -70,10 +70,15 @@ class NameRejected(ChainruleError, KeyError):
     __str__ = Exception.__str__  # KeyError would show the text as a quoted literal
 
 
-def missing_name(owner: str, name: str, known: Iterable[str]) -> AttributeError:
-    """The error for a name that `owner` does not have, with the nearest that it has."""
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant."""
     import difflib  # slow to load, and only needed here
 
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; the nearest name is {near[0]!r}" if near else ""
+    return next(iter(difflib.get_close_matches(name, known, n=1)), None)
+
+
+def missing_name(owner: str, name: str, known: Iterable[str]) -> AttributeError:
+    """The error for a name that `owner` does not have, with the nearest that it has."""
+    near = nearest(name, known)
+    hint = f"; the nearest name is {near!r}" if near else ""
     return AttributeError(f"{owner} has no attribute {name!r}{hint}")
