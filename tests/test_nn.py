@@ -175,6 +175,8 @@ def test_tables_that_are_refused():
     assert "Embedding requires weight (2, 3), got (3, 2)" in text
     text = refusal(RuntimeError, lambda: nn.Embedding.from_pretrained(torch.ones(3)))
     assert "Embedding.from_pretrained requires a table (rows, width), got (3,)" in text
+    text = refusal(RuntimeError, lambda: nn.EmbeddingBag.from_pretrained(torch.ones(3)))
+    assert "EmbeddingBag.from_pretrained requires a table (rows, width), got (3,)" in text
 
 
 def test_states_that_are_refused():

@@ -88,12 +88,7 @@ class Embedding(Module):
         >>> torch.nn.Embedding.from_pretrained(table)(torch.tensor([1]))
         tensor([[3., 4.]])
         """
-        if embeddings.dim() != 2:
-            raise ShapeError(
-                "Embedding.from_pretrained requires a table (rows, width), "
-                f"got {tuple(embeddings.shape)}"
-            )
-        rows, width = embeddings.shape
+        rows, width = _table_size("Embedding", embeddings)
         return cls(
             rows, width, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse,
             _weight=embeddings, _freeze=freeze,
@@ -127,6 +122,15 @@ class Embedding(Module):
         }
         sizes = f"{self.num_embeddings}, {self.embedding_dim}"
         return ", ".join([sizes, *unusual(self, defaults)])
+
+
+def _table_size(name: str, table: Tensor) -> tuple[int, int]:
+    if table.dim() != 2:
+        raise ShapeError(
+            f"{name}.from_pretrained requires a table (rows, width), got {tuple(table.shape)}"
+        )
+    rows, width = table.shape
+    return rows, width
 
 
 class EmbeddingBag(Module):
@@ -184,7 +188,7 @@ class EmbeddingBag(Module):
         >>> torch.nn.EmbeddingBag.from_pretrained(table)(torch.tensor([[0, 1]]))
         tensor([[2., 3.]])
         """
-        rows, width = embeddings.shape
+        rows, width = _table_size("EmbeddingBag", embeddings)
         bag = cls(rows, width, _weight=embeddings, **kwargs)
         bag.weight.requires_grad_(not freeze)
         return bag
@@ -210,14 +214,7 @@ class EmbeddingBag(Module):
         )
 
     def extra_repr(self) -> str:
-        parts = [f"{self.num_embeddings}, {self.embedding_dim}"]
-        if self.max_norm is not None:
-            parts.append(f"max_norm={self.max_norm}")
-        if self.norm_type != 2:
-            parts.append(f"norm_type={self.norm_type}")
-        if self.scale_grad_by_freq:
-            parts.append("scale_grad_by_freq=True")
-        parts.append(f"mode={self.mode!r}")
-        if self.padding_idx is not None:
-            parts.append(f"padding_idx={self.padding_idx}")
-        return ", ".join(parts)
+        defaults = {"max_norm": None, "norm_type": 2, "scale_grad_by_freq": False}
+        sizes = f"{self.num_embeddings}, {self.embedding_dim}"
+        parts = [sizes, *unusual(self, defaults), f"mode={self.mode!r}"]
+        return ", ".join(parts + unusual(self, {"padding_idx": None}))
