@@ -111,3 +111,19 @@ def what_an_indexed_tensor_shows_as_its_history(t):
         x[None, 0], x[:2, None], x[0, :], x[:, :, 0], x[:2, :], x[::2], x[at], x[0, at],
     ]
     return [y.grad_fn.name() for y in found]
+
+
+@program
+def values_and_indices_show_which_function_returned_them(t):
+    x = t.tensor([[3.0, 1.0, 2.0], [0.5, 4.0, 4.0]])
+    return [str(y) for y in (
+        x.max(1), x.min(0), x.sort(), x.topk(2), x.median(1), x.mode(1), x.kthvalue(2),
+    )]
+
+
+@program
+def median_of_what_is_not_a_number(t):
+    x = t.tensor([[1.0, float("nan"), 2.0, 5.0], [3.0, 1.0, 2.0, 0.0]])
+    leaf = t.tensor([3.0, 1.0, 2.0], requires_grad=True)
+    leaf.median().backward()
+    return x.median(), *x.median(1), *x.median(0), *t.tensor(2.0).median(0), leaf.grad

@@ -11,7 +11,7 @@ from ..shapes import axis_index
 from ..tensor import Tensor, from_array
 from .create import as_tensor
 from .gathering import gather
-from .reduce import values_indices
+from .reduce import returned_by, values_indices
 from .register import method
 from .shape import reshape
 
@@ -57,6 +57,9 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     return Tensor._from_node(library.argsort(input.node, axis=axis, descending=bool(descending)))
 
 
+_Sort, _Topk, _Kthvalue, _Mode = map(returned_by, ("sort", "topk", "kthvalue", "mode"))
+
+
 @method()
 @composite("SortBackward0")
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
@@ -70,8 +73,8 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     """
     order = argsort(input, dim, descending)
     if not input.ndim:
-        return values_indices(input.clone(), order)
-    return values_indices(gather(input, dim, order), order)
+        return _Sort(input.clone(), order)
+    return _Sort(gather(input, dim, order), order)
 
 
 def msort(input: Tensor) -> Tensor:
@@ -96,9 +99,9 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
         raise ShapeError(f"topk requires k in [0, {input.shape[axis]}], got {k} (selected index k "
                          "out of range)")
     if not input.ndim:
-        return values_indices(input.clone(), from_array(np.zeros((), np.int64)))
+        return _Topk(input.clone(), from_array(np.zeros((), np.int64)))
     order = argsort(input, axis, largest).narrow(axis, 0, k)
-    return values_indices(gather(input, axis, order), order)
+    return _Topk(gather(input, axis, order), order)
 
 
 @method()
@@ -108,7 +111,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> val
     if not input.ndim:
         return kthvalue(reshape(input, 1), k)
     order = argsort(input, dim).narrow(dim, k - 1, 1)
-    return values_indices.along(dim, keepdim, gather(input, dim, order), order)
+    return _Kthvalue.along(dim, keepdim, gather(input, dim, order), order)
 
 
 @method()
@@ -208,7 +211,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> values_indices:
         distinct, counts = np.unique(line, return_counts=True)
         found[i] = np.flatnonzero(line == distinct[counts.argmax()])[-1]
     index = from_array(np.expand_dims(found.reshape(value.shape[:-1]), dim))
-    return values_indices.along(dim, keepdim, gather(input, dim, index), index)
+    return _Mode.along(dim, keepdim, gather(input, dim, index), index)
 
 
 @method()

@@ -40,8 +40,13 @@ class values_indices(NamedTuple):
         return cls(values.squeeze(dim), indices.squeeze(dim))
 
     def __repr__(self) -> str:
-        name = "torch.return_types."
+        name = f"torch.return_types.{type(self).__name__}"
         return f"{name}(\nvalues={self.values!r},\nindices={self.indices!r})"
+
+
+def returned_by(name: str) -> type[values_indices]:
+    """The tuple that the function `name` returns: its own class, as in PyTorch."""
+    return type(name, (values_indices,), {"__slots__": ()})
 
 
 def _reduce(op, x: Node, axes: tuple[int, ...], keepdim: bool) -> Node:
@@ -245,10 +250,11 @@ def _extreme(name: str, whole, pair, position):
     @composite(f"{name.capitalize()}Backward0")
     def along(input, dim, keepdim):
         if not input.ndim:
-            return values_indices(input.clone(), position(input, 0))
+            return both(input.clone(), position(input, 0))
         indices = position(input, dim, keepdim=True)
-        return values_indices.along(dim, keepdim, input.gather(dim, indices), indices)
+        return both.along(dim, keepdim, input.gather(dim, indices), indices)
 
+    both = returned_by(name)
     doc = f"The {name}imum of all elements; along `dim` also where it is; or of two tensors."
     return method()(named(extreme, name, doc))
 
@@ -259,7 +265,7 @@ min = _extreme("min", amin, minimum, argmin)
 
 @method()
 def median(input: Tensor, dim: int | None = None, keepdim=False):
-    """The lower median; along `dim` also where it is.
+    """The lower median, NaN where any element is; along `dim` also where it is.
 
     >>> import chainrule as torch
     >>> torch.tensor([3.0, 1.0, 4.0, 2.0]).median()
@@ -269,12 +275,17 @@ def median(input: Tensor, dim: int | None = None, keepdim=False):
         flat = input.reshape(-1)
         if not flat.numel():
             return input.new_full((), math.nan)
-        return flat.sort(0).values[(flat.numel() - 1) // 2]
-    ordered = input.sort(dim)
-    middle = (input.shape[dim] - 1) // 2
-    values = ordered.values.narrow(dim, middle, 1)
-    indices = ordered.indices.narrow(dim, middle, 1)
-    return values_indices.along(dim, keepdim, values, indices)
+        return median(flat, 0).values
+    if not input.ndim:
+        return _Median(input.clone(), input.new_zeros((), dtype=dtypes.int64))
+    order = input.argsort(dim, stable=True)
+    middle = order.narrow(dim, (input.shape[dim] - 1) // 2, 1)
+    missing = (input != input).to(dtypes.uint8)
+    indices = missing.argmax(dim, True).where(missing.amax(dim, True).bool(), middle)
+    return _Median.along(dim, keepdim, input.gather(dim, indices), indices)
+
+
+_Median = returned_by("median")
 
 
 # --------------------------------------------------------------------------- logic
@@ -313,13 +324,15 @@ cumsum, cumprod = _scan(rd.cumsum, "cumsum"), _scan(rd.cumprod, "cumprod")
 
 
 def _records(op, name):
+    pair = returned_by(name)
+
     @composite(f"{name.capitalize()}Backward0")
     def function(input: Tensor, dim: int) -> values_indices:
         axis = axis_index(name, dim, input.ndim)
         if not input.ndim:
-            return values_indices(input.clone(), input.new_zeros((), dtype=dtypes.int64))
+            return pair(input.clone(), input.new_zeros((), dtype=dtypes.int64))
         indices = Tensor._from_node(op(input.node, axis=axis))
-        return values_indices(input.gather(axis, indices), indices)
+        return pair(input.gather(axis, indices), indices)
 
     what = "largest" if name == "cummax" else "smallest"
     return method()(named(
