@@ -11,6 +11,7 @@ from .exponential import Exponential
 from .gamma import Gamma
 from .independent import Independent
 from .kl import kl_divergence, register_kl
+from .multivariate_normal import MultivariateNormal
 from .normal import Normal
 from .uniform import Uniform
 
@@ -22,6 +23,7 @@ __all__ = [
     "Exponential",
     "Gamma",
     "Independent",
+    "MultivariateNormal",
     "Normal",
     "Uniform",
     "kl_divergence",

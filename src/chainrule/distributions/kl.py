@@ -15,6 +15,7 @@ from .distribution import Distribution
 from .exponential import Exponential
 from .gamma import Gamma
 from .independent import Independent
+from .multivariate_normal import MultivariateNormal
 from .normal import Normal
 from .uniform import Uniform
 
@@ -54,6 +55,14 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
 def _normal(p: Normal, q: Normal) -> Tensor:
     ratio = (p.scale / q.scale) ** 2
     return 0.5 * (ratio + ((p.loc - q.loc) / q.scale) ** 2 - 1 - ratio.log())
+
+
+@register_kl(MultivariateNormal, MultivariateNormal)
+def _multivariate_normal(p: MultivariateNormal, q: MultivariateNormal) -> Tensor:
+    spread = q._whiten(p.scale_tril).square().sum((-2, -1))
+    shift = q._whiten((q.loc - p.loc).unsqueeze(-1)).square().sum((-2, -1))
+    dimensions = p.event_shape[0]
+    return q._log_volume() - p._log_volume() + 0.5 * (spread + shift - dimensions)
 
 
 @register_kl(Bernoulli, Bernoulli)
