@@ -127,3 +127,18 @@ def median_of_what_is_not_a_number(t):
     leaf = t.tensor([3.0, 1.0, 2.0], requires_grad=True)
     leaf.median().backward()
     return x.median(), *x.median(1), *x.median(0), *t.tensor(2.0).median(0), leaf.grad
+
+
+@program
+def signs_and_logits_of_integers_and_of_minus_zero(t):
+    i = t.tensor([3, -1, 0])
+    x = t.tensor([0.0, -0.0, -2.0])
+    u = t.tensor([0, 1, 2], dtype=t.uint8)
+    signs = t.signbit(x), t.signbit(i), t.copysign(t.ones(3), x), t.copysign(i, -i)
+    return *signs, t.logit(u), t.copysign(x, -1.0)
+
+
+@program
+def diagonals_and_parts_keep_their_form(t):
+    mask = t.tensor([True, False])
+    return mask.diag(), t.diag_embed(t.tensor([1, 2])), t.zeros(0, 3).chunk(2)

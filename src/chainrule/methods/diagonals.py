@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import dtypes
 from ..errors import ShapeError
 from ..ops import logic
 from ..ops import movement as mv
@@ -62,8 +63,12 @@ def diag_embed(input: Tensor, offset: int = 0) -> Tensor:
     padded = mv.pad(input.node, widths=((0, 0, 0),) * (input.ndim - 1) + (
         (max(offset, 0), -min(offset, 0), 0),))
     wide = mv.reshape(padded, shape=(*input.shape[:-1], 1, n))
-    return Tensor._from_node(logic.where(from_array(mask).node, wide, 0.0 if
-                                      input.dtype.is_floating_point else 0))
+    return Tensor._from_node(logic.where(from_array(mask).node, wide, _zero(input)))
+
+
+def _zero(like: Tensor) -> bool | int | float:
+    """0 as a number that leaves the dtype as it is."""
+    return 0.0 if like.dtype.is_floating_point else like.dtype is not dtypes.bool_ and 0
 
 
 def _triangle(keep, name: str, formula: str):
@@ -71,12 +76,7 @@ def _triangle(keep, name: str, formula: str):
         if input.ndim < 2:
             raise ShapeError(f"{name} requires at least 2 axes, got {tuple(input.shape)}")
         mask = keep(np.ones(tuple(input.shape[-2:]), bool), diagonal)
-        zero = 0.0 if input.dtype.is_floating_point else 0
-        node = input.node
-        if node.dtype.name == "bool":
-            kept = logic.logical_and(node, from_array(mask).node)
-        else:
-            kept = logic.where(from_array(mask).node, node, zero)
+        kept = logic.where(from_array(mask).node, input.node, _zero(input))
         return into(out, Tensor._from_node(kept))
 
     recorded = composite(f"{name.capitalize()}Backward0")(named(function, name, formula))

@@ -81,8 +81,10 @@ def isneginf(input: Tensor) -> Tensor:
 
 @method()
 def signbit(input: Tensor) -> Tensor:
-    """Whether x < 0; unlike in PyTorch, not for -0.0."""
-    return input < 0
+    """Whether x < 0 or x is -0.0."""
+    if not input.dtype.is_floating_point:
+        return input < 0
+    return where(input == 0, 1.0 / input, input) < 0
 
 
 # --------------------------------------------------------------------------- logic and bits

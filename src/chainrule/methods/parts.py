@@ -108,6 +108,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     if chunks <= 0:
         raise ArgumentError(f"chunk requires chunks > 0, got {chunks}")
     n = input.shape[axis_of("chunk", dim, input.shape)]
+    if not n:
+        return split(input, [0] * chunks, dim)
     return split(input, max(-(-n // chunks), 1), dim)
 
 

@@ -13,7 +13,7 @@ from ..ops.op import Elementwise, common_dtype
 from ..scope import composite
 from ..tensor import Tensor, apply
 from .create import as_tensor
-from .logic import against, eq, isfinite, isnan, le, logical_and, logical_or, where
+from .logic import against, eq, isfinite, isnan, le, logical_and, logical_or, signbit, where
 from .operands import NUMBERS, binary, operand, operands, unary
 from .register import into, method, written_back
 
@@ -319,7 +319,7 @@ def frac(input: Tensor) -> Tensor:
 @composite("LogitBackward0")
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """ln(x / (1 - x)), the inverse of sigmoid."""
-    x = input if eps is None else clamp(input, eps, 1 - eps)
+    x = input * 1.0 if eps is None else clamp(input * 1.0, eps, 1 - eps)
     return log(x / (1 - x))
 
 
@@ -380,9 +380,8 @@ def rad2deg(input: Tensor) -> Tensor:
 @composite()
 def copysign(input: Tensor, other) -> Tensor:
     """|a| with the sign of b."""
-    negative_ = other < 0
-    return where(negative_ if isinstance(negative_, Tensor) else as_tensor(negative_),
-                 -abs(input), abs(input))
+    size = abs(input * 1.0)
+    return where(signbit(as_tensor(other)), -size, size)
 
 
 @method()
