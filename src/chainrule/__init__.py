@@ -100,6 +100,7 @@ from .functional import (
     threshold,
     triplet_margin_loss,
 )
+from .functional.rnn import gru_cell, lstm_cell, rnn_relu_cell, rnn_tanh_cell
 from .save import load, save
 
 half, float, double = float16, float32, float64

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
 from typing import Any
 
 from .. import functional as F
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ArgumentTypeError
 from ..methods.create import empty
 from ..tensor import Tensor
 from . import init
 from .linear import Linear
 from .module import Module
 from .parameter import Parameter
+
+
+class SDPBackend(IntEnum):
+    """PyTorch's names of the ways to compute attention."""
+
+    ERROR = -1
+    MATH = 0
+    FLASH_ATTENTION = 1
+    EFFICIENT_ATTENTION = 2
+    CUDNN_ATTENTION = 3
+    OVERRIDEABLE = 4
+
+
+@contextmanager
+def sdpa_kernel(
+    backends: SDPBackend | Sequence[SDPBackend], set_priority: bool = False
+) -> Iterator[None]:
+    """Nothing to switch: attention is computed in one way, whatever ways are allowed.
+
+    >>> import chainrule as torch
+    >>> from chainrule.nn.attention import SDPBackend, sdpa_kernel
+    >>> x = torch.ones(1, 2, 4)
+    >>> with sdpa_kernel(SDPBackend.MATH):
+    ...     y = torch.nn.functional.scaled_dot_product_attention(x, x, x)
+    """
+    for backend in [backends] if isinstance(backends, SDPBackend) else backends:
+        if not isinstance(backend, SDPBackend):
+            raise ArgumentTypeError(f"sdpa_kernel requires SDPBackend members, got {backend!r}")
+    yield
 
 
 class NonDynamicallyQuantizableLinear(Linear):

@@ -94,6 +94,61 @@ class Linear(Module):
         )
 
 
+class LazyLinear(Linear):
+    """y = x W^T + b, whose in_features are those of the first input it is called with.
+
+    From that call on it is a Linear, drawn as a Linear is; until then its parameters have no
+    elements, and an optimizer may hold them already.  `load_state_dict` gives it a shape, too.
+    Difference from PyTorch: the shape of such a parameter can be read, and is (0,).
+
+    >>> import chainrule as torch
+    >>> layer = torch.nn.LazyLinear(30)
+    >>> layer(torch.ones(128, 20)).shape
+    torch.Size([128, 30])
+    >>> layer
+    Linear(in_features=20, out_features=30, bias=True)
+    """
+
+    def __init__(
+        self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ):
+        Module.__init__(self)
+        self.in_features = 0
+        self.out_features = out_features
+        self.weight = Parameter(empty(0, device=device, dtype=dtype))
+        self.register_parameter(
+            "bias", Parameter(empty(0, device=device, dtype=dtype)) if bias else None
+        )
+
+    def has_uninitialized_params(self) -> bool:
+        """Whether the parameters wait for a first input."""
+        return self.weight.dim() == 1
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew, once there are some."""
+        if not self.has_uninitialized_params():
+            super().reset_parameters()
+
+    def _materialize(self, in_features: int) -> None:
+        self.weight.data = self.weight.new_empty(self.out_features, in_features)
+        if self.bias is not None:
+            self.bias.data = self.bias.new_empty(self.out_features)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.has_uninitialized_params():
+            self._materialize(input.shape[-1])
+            self.reset_parameters()
+        self.in_features = self.weight.shape[-1]
+        self.__class__ = Linear  # type: ignore[assignment]
+        return self.forward(input)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        given = state_dict.get(prefix + "weight")
+        if isinstance(given, Tensor) and given.dim() == 2 and self.has_uninitialized_params():
+            self._materialize(given.shape[-1])
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
 class Bilinear(Module):
     """y_k = x1^T W_k x2 + b_k.
 

@@ -199,4 +199,4 @@ class _Undo:
             table.update(old)
         with no_grad():
             for tensor, value in self.values:
-                tensor.copy_(value)
+                tensor.data = value  # of a lazy module's parameter also the shape
