@@ -107,6 +107,7 @@ PARTS = [
     (lambda: SCALAR.unbind(), IndexError, "unbind requires at least one axis, got a 0-d tensor"),
     (lambda: iter(SCALAR), TypeError, "iteration requires at least one axis, got a 0-d tensor"),
     (lambda: torch.cat([]), ValueError, "cat requires at least one Tensor, got none"),
+    (lambda: torch.stack([]), RuntimeError, "stack requires at least one Tensor, got none"),
     (lambda: torch.cat([PAIR, 1]), TypeError, "cat requires Tensors, got int"),
     (lambda: torch.cat([SCALAR, SCALAR]), RuntimeError,
      "cat requires tensors with at least one axis, got a 0-d tensor"),

@@ -32,7 +32,8 @@ def _promoted(tensors: Sequence[Tensor], name: str) -> list[Any]:
         if not isinstance(x, Tensor):
             raise ArgumentTypeError(f"{name} requires Tensors, got {type(x).__name__}")
     if not tensors:
-        raise ArgumentError(
+        error = ArgumentError if name == "cat" else ShapeError  # as PyTorch does
+        raise error(
             f"{name} requires at least one Tensor, got none (expected a non-empty list of Tensors)"
         )
     dtype = tensors[0].dtype
