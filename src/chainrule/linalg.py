@@ -18,7 +18,7 @@ from .errors import ArgumentError, LinAlgError, ShapeError, missing_name
 from .methods import det, matmul, matrix_power, slogdet
 from .methods import inverse as inv
 from .methods import norm as _norm
-from .methods.factor import mirrored, qr_result, solved
+from .methods.factor import mirrored, qr_result, return_type, solved
 from .ops import linear_algebra as la
 from .scope import composite
 from .tensor import Tensor, apply
@@ -26,7 +26,7 @@ from .tensor import Tensor, apply
 __all__ = [
     "LinAlgError", "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv",
     "lstsq", "matmul", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm",
-    "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals", "vecdot",
+    "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd", "svdvals", "vander", "vecdot",
     "vector_norm",
 ]
 
@@ -37,6 +37,9 @@ class eigh_result(NamedTuple):  # noqa: N801 - like the names of PyTorch's types
     eigenvalues: Tensor
     eigenvectors: Tensor
 
+    def __repr__(self) -> str:
+        return return_type("linalg_eigh", self)
+
 
 class svd_result(NamedTuple):  # noqa: N801
     """A = U diag(S) Vh."""
@@ -44,6 +47,9 @@ class svd_result(NamedTuple):  # noqa: N801
     U: Tensor
     S: Tensor
     Vh: Tensor
+
+    def __repr__(self) -> str:
+        return return_type("linalg_svd", self)
 
 
 class lstsq_result(NamedTuple):  # noqa: N801
@@ -53,6 +59,9 @@ class lstsq_result(NamedTuple):  # noqa: N801
     residuals: Tensor
     rank: Tensor
     singular_values: Tensor
+
+    def __repr__(self) -> str:
+        return return_type("linalg_lstsq", self)
 
 
 # --------------------------------------------------------------------------- norms
@@ -349,6 +358,21 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     tensor([3., 3.])
     """
     return (x * y).sum(dim)
+
+
+def vander(x: Tensor, *, N: int | None = None) -> Tensor:
+    """V_ij = x_i^j for j < N, by default as many as there are x; leading axes are a batch.
+
+    >>> import chainrule as torch
+    >>> torch.linalg.vander(torch.tensor([1, 2, 3]))
+    tensor([[1, 1, 1],
+            [1, 2, 4],
+            [1, 3, 9]])
+    """
+    count = x.shape[-1] if N is None else N
+    ones = methods.ones_like(x).unsqueeze(-1)
+    repeated = x.unsqueeze(-1).expand(*x.shape, max(count - 1, 0))
+    return methods.cat((ones, repeated.cumprod(-1)), -1)[..., :count]
 
 
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:

@@ -59,6 +59,7 @@ torch.linalg.multi_dot((q, q, b, b.T))
 torch.linalg.cross(q, v[None]) ; torch.linalg.cross(c, c.mT, dim=1)
 torch.linalg.vecdot(c, q) ; torch.linalg.vecdot(q, b[:, :1], dim=0)
 torch.linalg.diagonal(c) ; torch.linalg.diagonal(c, offset=1, dim1=0)
+torch.linalg.vander(v) ; torch.linalg.vander(q, N=5)
 torch.linalg.matrix_power(q, 3) ; c.matrix_power(5) ; torch.matrix_power(q, -2)
 torch.matrix_power(c, 0) + c.sum() ; torch.linalg.matmul(q, b)
 """
@@ -118,6 +119,12 @@ def test_grad_fn_names(expression):
 
 
 PLAIN = """
+torch.linalg.vander(torch.arange(4))
+repr(torch.slogdet(torch.eye(2)))
+repr(torch.linalg.svd(torch.eye(2))) ; repr(torch.linalg.eigh(torch.eye(2)))
+repr(torch.linalg.lstsq(torch.eye(2), torch.eye(2)))
+repr(torch.linalg.qr(torch.eye(2) * 0)).split()[0]
+repr(torch.svd(torch.eye(2)))
 torch.linalg.matrix_rank(tall) ; torch.linalg.matrix_rank(torch.ones(3, 4)) ; torch.linalg.det(e)
 torch.linalg.matrix_rank(q, atol=2.0) ; torch.linalg.matrix_rank(q, rtol=0.9)
 torch.linalg.matrix_rank(torch.zeros(2, 3, 3)) ; torch.linalg.slogdet(e)[1] ; torch.inverse(e)

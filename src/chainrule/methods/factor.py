@@ -23,11 +23,21 @@ __all__ = [
 ]
 
 
+def return_type(name: str, fields: tuple) -> str:
+    """The text of a named tuple, as PyTorch shows it."""
+    parts = zip(fields._fields, fields)  # type: ignore[attr-defined]
+    shown = ",\n".join(f"{field}={value!r}" for field, value in parts)
+    return f"torch.return_types.{name}(\n{shown})"
+
+
 class slogdet_result(NamedTuple):  # noqa: N801 - PyTorch's name of the type
     """The sign of a determinant and the logarithm of its size."""
 
     sign: Tensor
     logabsdet: Tensor
+
+    def __repr__(self) -> str:
+        return return_type("slogdet", self)
 
 
 class qr_result(NamedTuple):  # noqa: N801
@@ -36,6 +46,9 @@ class qr_result(NamedTuple):  # noqa: N801
     Q: Tensor
     R: Tensor
 
+    def __repr__(self) -> str:
+        return return_type("linalg_qr", self)
+
 
 class svd_result(NamedTuple):  # noqa: N801
     """The factors of A = U diag(S) V^T."""
@@ -43,6 +56,9 @@ class svd_result(NamedTuple):  # noqa: N801
     U: Tensor
     S: Tensor
     V: Tensor
+
+    def __repr__(self) -> str:
+        return return_type("svd", self)
 
 
 # --------------------------------------------------------------------------- inverses
