@@ -140,6 +140,16 @@ def set_default_device(where) -> None:
     _require_cpu(where)
 
 
+def get_default_device() -> device:
+    """The CPU."""
+    return device("cpu")
+
+
+def is_autocast_enabled(device_type: str | None = None) -> _builtins.bool:
+    """False: `autocast` has no effect yet."""
+    return False
+
+
 def typename(obj) -> str:
     """The name of a tensor's type."""
     return obj.type() if isinstance(obj, Tensor) else type(obj).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -107,7 +107,7 @@ def from_numpy(np_dtype) -> dtype:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def promote(a: dtype, b: dtype) -> dtype:
     """The smallest dtype that holds both (PyTorch's `promote_types`).
 
