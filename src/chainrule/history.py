@@ -56,6 +56,8 @@ class GradFn:
         self.node = node
 
     def name(self) -> str:
+        if is_leaf(self.node):
+            return "torch::autograd::AccumulateGrad"
         scope = self.node.scope
         if scope is not None and scope.history:
             return scope.history

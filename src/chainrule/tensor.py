@@ -16,7 +16,7 @@ from . import config, dtypes, printing
 from .autodiff import backpropagate, is_leaf, seed
 from .devices import CPU, device
 from .dtypes import dtype
-from .errors import ArgumentTypeError, GradError, ShapeError, missing_name
+from .errors import ArgumentError, ArgumentTypeError, GradError, ShapeError, missing_name
 from .grad_mode import set_grad_enabled
 from .graph import Node, leaf, toposort
 from .handle import Handle, require_floating, strides_of, written
@@ -435,15 +435,19 @@ def run_tensors(tensors: Iterable[Tensor]) -> None:
 # ---------------------------------------------------------------------- backward
 def backward(
     tensors: Sequence[Tensor], cotangents: Sequence, retain_graph=None, create_graph=False,
-    inputs: Sequence[Tensor] | None = None,
+    inputs: Tensor | Iterable[Tensor] | None = None,
 ) -> None:
     """Accumulate the gradients of all leaves, or of `inputs`, into `.grad`."""
-    named = {x.node: x for x in inputs or ()}
-    found = gradients(tensors, cotangents, retain_graph, create_graph, inputs)
+    wrt = [inputs] if isinstance(inputs, Tensor) else None if inputs is None else list(inputs)
+    if wrt == []:
+        raise ArgumentError("backward requires inputs, got an empty list (cannot be empty)")
+    named = {x.node: x for x in wrt or ()}
+    found = gradients(tensors, cotangents, retain_graph, create_graph, wrt)
     with set_grad_enabled(create_graph):
         for node, ct in found.items():
-            tensor = named.get(node) or _owner(node)
-            if tensor is not None:
+            tensor = named[node] if node in named else _owner(node)
+            # At an intermediate that retains its gradient it has arrived already.
+            if tensor is not None and (is_leaf(node) or tensor._keep is None):
                 _accumulate_grad(tensor, ct, create_graph)
 
 

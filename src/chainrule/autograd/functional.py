@@ -1,78 +1,109 @@
-"""`torch.autograd.functional`: jacobian, hessian and products with them, on one or more inputs."""
+"""`torch.autograd.functional`: jacobian, hessian and products with them, on one or more inputs.
+
+`inputs` is a tensor, or a tuple of tensors that `func` takes as its arguments; the results have
+the same form.  `vectorize` and `strict` change nothing: rows are always computed at once, and an
+input that the result does not depend on has a derivative of zeros.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from .. import func as _func
+from .. import func as transforms
+from ..errors import GradError
+from ..func import Positions, map_tensors
 from ..methods.create import ones_like
 from ..tensor import Tensor
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
 
-def _tuple(x) -> tuple:
+def _tuple(x: Any) -> tuple:
     return tuple(x) if isinstance(x, (tuple, list)) else (x,)
 
 
-def _maybe_detached(result, create_graph: bool):
-    return result if create_graph else _func.map_tensors(Tensor.detach, result)
+def _positions(inputs: Any) -> Positions:
+    return tuple(range(len(inputs))) if isinstance(inputs, (tuple, list)) else 0
 
 
-def _ones_like(output):
-    return _func.map_tensors(ones_like, output)
+def _like_inputs(found: Any, inputs: Any) -> Any:
+    return found if isinstance(inputs, (tuple, list)) else found[0]
 
 
-def jacobian(func: Callable, inputs, create_graph=False, strict=False, vectorize=False,
-             strategy="reverse-mode"):
+def _kept(result: Any, create_graph: bool) -> Any:
+    return result if create_graph else map_tensors(Tensor.detach, result)
+
+
+def _vector(v: Any, like: Any, what: str) -> Any:
+    """The given vector, or ones where `like` is a single number."""
+    if v is not None:
+        return v
+    if not isinstance(like, Tensor) or like.numel() != 1:
+        raise GradError(
+            f"a product without a vector requires {what} with one element, got "
+            f"{tuple(like.shape) if isinstance(like, Tensor) else f'{len(like)} tensors'} "
+            "(The vector v can only be None if it is a single Tensor with a single element)"
+        )
+    return ones_like(like)
+
+
+def _scalar(func: Callable) -> Callable:
+    """func, checked to give one number."""
+
+    def checked(*args):
+        result = func(*args)
+        if not isinstance(result, Tensor) or result.numel() != 1:
+            raise GradError(
+                "a Hessian requires a function with one number as its result, got "
+                f"{tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__}"
+            )
+        return result.reshape(())
+
+    return checked
+
+
+def jacobian(
+    func: Callable, inputs, create_graph: bool = False, strict: bool = False,
+    vectorize: bool = False, strategy: str = "reverse-mode",
+):
     """d func_i / d input_j, as nested tuples when there are several of either."""
-    xs = _tuple(inputs)
-    one = not isinstance(inputs, (tuple, list))
-    transform = _func.jacfwd if strategy == "forward-mode" else _func.jacrev
-    found = transform(func, 0 if one else tuple(range(len(xs))))(*xs)
-    return _maybe_detached(found, create_graph)
+    transform = transforms.jacfwd if strategy == "forward-mode" else transforms.jacrev
+    found = transform(func, _positions(inputs))(*_tuple(inputs))
+    return _kept(found, create_graph)
 
 
-def hessian(func: Callable, inputs, create_graph=False, strict=False, vectorize=False,
-            outer_jacobian_strategy="reverse-mode"):
-    """The second derivatives of a scalar function."""
-    xs = _tuple(inputs)
-    one = not isinstance(inputs, (tuple, list))
-    argnums = 0 if one else tuple(range(len(xs)))
-
-    def scalar(*args):
-        return func(*args).reshape(())
-
-    found = _func.jacrev(_func.jacrev(scalar, argnums), argnums)(*xs)
-    return _maybe_detached(found, create_graph)
+def hessian(
+    func: Callable, inputs, create_graph: bool = False, strict: bool = False,
+    vectorize: bool = False, outer_jacobian_strategy: str = "reverse-mode",
+):
+    """d^2 func / d input_i d input_j of a function with one number as its result."""
+    places = _positions(inputs)
+    gradient = transforms.jacrev(_scalar(func), places)
+    return _kept(transforms.jacrev(gradient, places)(*_tuple(inputs)), create_graph)
 
 
-def vjp(func: Callable, inputs, v=None, create_graph=False, strict=False):
+def vjp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool = False):
     """(func(inputs), v^T J)."""
-    output, pull = _func.vjp(func, *_tuple(inputs))
-    cotangent = _ones_like(output) if v is None else v
-    found = pull(*cotangent) if isinstance(cotangent, tuple) else pull(cotangent)
-    found = found if isinstance(inputs, (tuple, list)) else found[0]
-    return _maybe_detached((output, found), create_graph)
+    output, pull = transforms.vjp(func, *_tuple(inputs))
+    found = pull(_vector(v, output, "a result"))
+    return _kept((output, _like_inputs(found, inputs)), create_graph)
 
 
-def jvp(func: Callable, inputs, v=None, create_graph=False, strict=False):
+def jvp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool = False):
     """(func(inputs), J v)."""
-    xs = _tuple(inputs)
-    tangents = _tuple(_ones_like(xs) if v is None else v)
-    return _maybe_detached(_func.jvp(func, xs, tangents), create_graph)
+    tangents = _tuple(_vector(v, inputs, "an input"))
+    return _kept(transforms.jvp(func, _tuple(inputs), tangents), create_graph)
 
 
-def hvp(func: Callable, inputs, v=None, create_graph=False, strict=False):
+def hvp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool = False):
     """(func(inputs), H v): the derivative of the gradient along v."""
-    xs = _tuple(inputs)
-    tangents = _tuple(_ones_like(xs) if v is None else v)
-    argnums = tuple(range(len(xs)))
-    _, product = _func.jvp(_func.grad(func, argnums), xs, tangents)
-    found = product if isinstance(inputs, (tuple, list)) else product[0]
-    return _maybe_detached((func(*xs), found), create_graph)
+    xs, tangents = _tuple(inputs), _tuple(_vector(v, inputs, "an input"))
+    both = transforms.grad_and_value(_scalar(func), tuple(range(len(xs))))
+    (_, value), (product, _) = transforms.jvp(both, xs, tangents)
+    return _kept((value, _like_inputs(product, inputs)), create_graph)
 
 
-def vhp(func: Callable, inputs, v=None, create_graph=False, strict=False):
+def vhp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool = False):
     """(func(inputs), v^T H): the Hessian is symmetric, so this is hvp."""
     return hvp(func, inputs, v, create_graph, strict)

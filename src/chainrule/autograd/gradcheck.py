@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from ..errors import GradError
+from ..errors import ArgumentError, GradError
 from ..methods.create import as_tensor, zeros
 from ..scope import composite
 from ..tensor import Tensor, from_array
@@ -74,7 +74,7 @@ def gradcheck(
         i for i, x in enumerate(args) if isinstance(x, Tensor) and x.requires_grad
     ]
     if not wanted:
-        raise GradError("gradcheck requires at least one input that requires grad, got none")
+        raise ArgumentError("gradcheck requires an input that requires grad, got none")
     outputs = _outputs(func(*args))
     for o, i in product(range(len(outputs)), wanted):
         if not outputs[o].requires_grad:

@@ -27,11 +27,8 @@ def backward(
 ) -> None:
     """Accumulate the gradients of `tensors`, summed, into `.grad` of the leaves or of `inputs`."""
     tensors = _listed(tensors)
-    wrt = None if inputs is None else _listed(inputs)
-    if wrt == []:
-        raise ArgumentError("backward requires inputs, got an empty list (cannot be empty)")
     given = _cotangents(grad_tensors, len(tensors))
-    accumulate(tensors, given, retain_graph, create_graph, wrt)
+    accumulate(tensors, given, retain_graph, create_graph, inputs)
 
 
 @composite()
