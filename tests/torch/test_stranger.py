@@ -142,3 +142,15 @@ def signs_and_logits_of_integers_and_of_minus_zero(t):
 def diagonals_and_parts_keep_their_form(t):
     mask = t.tensor([True, False])
     return mask.diag(), t.diag_embed(t.tensor([1, 2])), t.zeros(0, 3).chunk(2)
+
+
+@program
+def an_integer_in_a_tensor_selects_a_view(t):
+    x = t.arange(12.0).reshape(3, 4)
+    x[t.tensor(1)].add_(5)
+    x[x.argmax() % 3, 2:].zero_()
+    mapped = t.func.vmap(lambda row, i: row[i])(x, t.tensor([0, 2, 1]))
+    leaf = t.ones(3, requires_grad=True)
+    picked = (leaf * 2)[t.tensor(-1)]
+    picked.backward()
+    return x, mapped, picked.grad_fn.name(), leaf.grad, raised(lambda: x[t.tensor(3)])

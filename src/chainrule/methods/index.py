@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..errors import ArgumentError, ArgumentTypeError, OutOfRange, ShapeError
+from ..errors import ArgumentError, ArgumentTypeError, GradError, OutOfRange, ShapeError
 from ..graph import Node
 from ..ops import indexing as ix
 from ..ops import movement as mv
@@ -94,7 +94,7 @@ def _as_index(item: Any) -> Any:
                 "used as indices must be long, int, byte or bool tensors)",
                 hint="convert it: index.long()",
             )
-        return item
+        return item if item.ndim or item.dtype is dtypes.bool_ else _as_integer(item)
     if isinstance(item, (list, tuple, range, np.ndarray)):
         if not len(item):
             return from_array(np.zeros(0, np.int64))
@@ -105,6 +105,14 @@ def _as_index(item: Any) -> Any:
         f"indexing requires integers, slices, tensors, None or Ellipsis, got "
         f"{type(item).__name__}"
     )
+
+
+def _as_integer(item: Tensor) -> int | Tensor:
+    """What a 0-d tensor says, so that it selects a view as a number does."""
+    try:
+        return int(item._value())
+    except GradError:  # an example under vmap has no value to look at
+        return item
 
 
 def _axes_used(item: Any) -> int:
