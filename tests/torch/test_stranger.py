@@ -154,3 +154,24 @@ def an_integer_in_a_tensor_selects_a_view(t):
     picked = (leaf * 2)[t.tensor(-1)]
     picked.backward()
     return x, mapped, picked.grad_fn.name(), leaf.grad, raised(lambda: x[t.tensor(3)])
+
+
+@program
+def integers_next_to_numbers_they_cannot_hold(t):
+    x = t.tensor([1, 2], dtype=t.uint8)
+    powers = 2 ** -t.tensor([1, 0]), t.tensor([1, -1, -1, 3]) ** t.tensor([-1, -1, -2, -1])
+    return x / -1, t.div(x, 300), -5 / x, x.masked_fill(x > 1, -1), *powers
+
+
+@program
+def booleans_as_integers(t):
+    mask = t.tensor([True, False])
+    return t.tensor([True, False], dtype=t.int64), t.ones(2).long().fill_(True), mask.square()
+
+
+@program
+def reductions_of_one_number(t):
+    x = t.tensor(3, dtype=t.int16)
+    y = t.tensor(2.0, requires_grad=True)
+    (y.cumsum(0) * y.cumprod(0) * y.prod(0, keepdim=True)).backward()
+    return x.cumsum(0), x.cumprod(0), x.prod(0, keepdim=True), y.grad, *y.detach().aminmax()

@@ -134,7 +134,7 @@ def _implied_dtype(array: np.ndarray, data: Any) -> DType:
 
 
 def _check_fits(array: np.ndarray, dtype: DType) -> None:
-    if dtype.is_floating_point or dtype is dtypes.bool_ or array.dtype == dtype.np:
+    if dtype.is_floating_point or dtype is dtypes.bool_ or array.dtype in (dtype.np, np.bool_):
         return
     info = np.iinfo(dtype.np)
     # PyTorch's rule: a negative number may stand for an unsigned one.

@@ -10,7 +10,7 @@ from .. import dtypes
 from ..errors import DTypeError
 from ..graph import Node, leaf
 from ..ops import logic as ops
-from ..ops.op import cast, scalar
+from ..ops.op import cast, scalar, wrapped
 from ..scope import composite
 from ..tensor import Tensor, from_array
 from .operands import binary, operand, unary
@@ -157,7 +157,7 @@ def masked_fill(input: Tensor, mask: Tensor, value) -> Tensor:
         )
     value = operand(value, "masked_fill")
     if not isinstance(value, Node):
-        value = leaf(value, input.dtype)
+        value = leaf(wrapped(value, input.dtype.np), input.dtype)
     elif value.dtype is not input.dtype:
         value = cast(value, dtype=input.dtype)
     return Tensor._from_node(ops.where(mask.node, value, input.node))

@@ -22,14 +22,15 @@ __all__: list[str] = []
 
 def _operator(op: Elementwise, reflected: bool = False) -> Callable:
     """The method behind an operator: the shortest way from a line of the user's to a node."""
-    new, binary = object.__new__, op.binary
+    new, binary, divides = object.__new__, op.binary, op is ew.div
 
     def operate(self, other):
         left = self._node if self._base is None else self.node
         if isinstance(other, Tensor):
             right = other._node if other._base is None else other.node
         elif isinstance(other, NUMBERS):
-            right = scalar(other, left)
+            # A divisor that an integer dtype cannot hold must not wrap: uint8 / -1.
+            right = scalar(float(other) if divides else other, left)
         elif isinstance(other, np.ndarray):
             right = as_tensor(other).node
         else:

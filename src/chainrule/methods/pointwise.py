@@ -147,6 +147,8 @@ def div(input, other, *, rounding_mode: str | None = None, out=None) -> Tensor:
     >>> x / 2, torch.div(x, 2, rounding_mode="trunc")
     (tensor([ 3.5000, -3.5000]), tensor([ 3, -3]))
     """
+    if rounding_mode is None:
+        input, other = (float(x) if isinstance(x, int) else x for x in (input, other))
     a, b = operands(input, other, "div")
     if rounding_mode is None:
         result = ew.div(a, b)
@@ -208,7 +210,7 @@ def float_power(input, exponent) -> Tensor:
 @composite("PowBackward0")
 def square(input: Tensor) -> Tensor:
     """x^2."""
-    return apply(ew.power, input, exponent=2)
+    return pow(input, 2)
 
 
 @method("clip", inplace=True)

@@ -125,9 +125,9 @@ def prod(input: Tensor, dim: int | None = None, keepdim=False, *, dtype=None) ->
     x = _as(input, dtype)
     if dim is None:
         return Tensor._from_node(rd.prod(_reshape(x, shape=(size(x.shape),)), axis=0))
-    if not x.ndim:
-        x = _reshape(x, shape=(1,))
     axis = axis_index("prod", dim, x.ndim)
+    if not x.ndim:
+        return prod(input, dtype=dtype)
     out = rd.prod(x, axis=axis)
     return Tensor._from_node(keep_axes(out, x.shape, axis) if keepdim else out)
 
@@ -205,6 +205,7 @@ def _amax(op, name):
 amax, amin = _amax(rd.amax, "amax"), _amax(rd.amin, "amin")
 
 
+@method()
 def aminmax(input: Tensor, *, dim=None, keepdim=False):
     """(amin, amax)."""
     dims = () if dim is None else dim
@@ -313,7 +314,7 @@ def _scan(op, name):
         x = _as(input, dtype)
         axis = axis_index(name, dim, x.ndim)
         if not x.ndim:
-            return into(out, input.clone())
+            return into(out, sum(input, dtype=dtype))
         return into(out, Tensor._from_node(op(x, axis=axis)))
 
     what = "sum" if name == "cumsum" else "product"

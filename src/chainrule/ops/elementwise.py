@@ -106,10 +106,18 @@ power = elementwise(  # x^n with a number n fixed in the graph: squares, roots
     vjp=_power_vjp,
     sample=between(0.5, 2, exponent=3),
 )
+def _power(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if x.dtype.kind != "i" or not (y < 0).any():
+        return np.power(x, y)
+    # Of the integers, only 1 and -1 have an inverse: the others' is rounded to 0.
+    inverse = np.where(abs(x) == 1, np.where(y % 2, x, 1), 0)
+    return np.where(y < 0, inverse, np.power(x, np.maximum(y, 0))).astype(x.dtype)
+
+
 # log(0) in the derivative of the exponent is met by 0^y = 0, as PyTorch defines it.
 pow_: Elementwise = elementwise(
     "pow",
-    eval=np.power,
+    eval=_power,
     emit=lambda b, x, y: b.math("pow", x, y),
     vjp=lambda ct, out, x, y: (
         ct * where(eq(y, 0.0), 0.0, y * pow_(x, y - 1)),

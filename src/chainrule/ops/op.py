@@ -129,11 +129,12 @@ def scalar(value: Any, like: Node) -> Node:
         form = _scalar_forms[key] = (found.np, spec((), found))
     now = context.now
     node = Node(None, (), NO_ATTRS, form[1], False, like.site, now.scope, COMPUTED)
-    node.value = _wrapped(value, form[0])
+    node.value = wrapped(value, form[0])
     return node
 
 
-def _wrapped(value: Any, dtype: np.dtype) -> np.ndarray:
+def wrapped(value: Any, dtype: np.dtype) -> np.ndarray:
+    """A Python number as an array without axes."""
     try:
         return np.array(value, dtype)
     except OverflowError:  # -1 next to uint8 is 255
@@ -160,7 +161,7 @@ def lift(inputs: tuple[Any, ...]) -> tuple[Node, ...]:
 
 
 def _scalar_leaf(value: Any, dtype: dtypes.dtype) -> Node:
-    return leaf(_wrapped(value, dtype.np), dtype)
+    return leaf(wrapped(value, dtype.np), dtype)
 
 
 def plan_of(op: Op, specs: tuple[Spec, ...], attrs: dict) -> tuple[Spec, tuple | None]:
