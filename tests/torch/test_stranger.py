@@ -175,3 +175,85 @@ def reductions_of_one_number(t):
     y = t.tensor(2.0, requires_grad=True)
     (y.cumsum(0) * y.cumprod(0) * y.prod(0, keepdim=True)).backward()
     return x.cumsum(0), x.cumprod(0), x.prod(0, keepdim=True), y.grad, *y.detach().aminmax()
+
+
+@program
+def deep_q_learning_with_a_soft_target(t):
+    policy, target = t.nn.Linear(4, 2), t.nn.Linear(4, 2)
+    target.load_state_dict(policy.state_dict())
+    optimizer = t.optim.AdamW(policy.parameters(), lr=1e-2, amsgrad=True)
+    losses = []
+    for _ in range(4):
+        state, action, reward = t.randn(8, 4), t.randint(0, 2, (8, 1)), t.rand(8)
+        going_on = t.rand(8) > 0.3
+        value = t.zeros(8)
+        with t.no_grad():
+            value[going_on] = target(state.roll(1, 0)[going_on]).max(1).values
+        expected = (value * 0.99 + reward).unsqueeze(1)
+        loss = t.nn.functional.smooth_l1_loss(policy(state).gather(1, action), expected)
+        optimizer.zero_grad()
+        loss.backward()
+        t.nn.utils.clip_grad_value_(policy.parameters(), 0.1)
+        optimizer.step()
+        for old, new in zip(target.parameters(), policy.parameters()):
+            old.data.copy_(0.1 * new.data + 0.9 * old.data)
+        losses.append(loss.item())
+    return losses, list(target.parameters())
+
+
+@program
+def adversarial_nets_with_a_gradient_penalty(t):
+    maker = t.nn.Sequential(t.nn.Linear(3, 8), t.nn.LeakyReLU(0.2), t.nn.Linear(8, 2))
+    critic = t.nn.Sequential(t.nn.Linear(2, 8), t.nn.SiLU(), t.nn.Linear(8, 1))
+    first = t.optim.Adam(maker.parameters(), lr=1e-2, betas=(0.5, 0.9))
+    second = t.optim.RMSprop(critic.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(3):
+        real, fake = t.randn(6, 2) + 2, maker(t.randn(6, 3))
+        mixed = t.lerp(real, fake.detach(), t.rand(6, 1)).requires_grad_()
+        slope, = t.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)
+        penalty = ((slope.norm(2, dim=1) - 1) ** 2).mean()
+        loss = critic(fake.detach()).mean() - critic(real).mean() + 10 * penalty
+        second.zero_grad()
+        loss.backward()
+        second.step()
+        first.zero_grad()
+        (-critic(fake).mean()).backward()
+        first.step()
+        losses.append(loss.item())
+    return losses, [p.grad for p in maker.parameters()]
+
+
+@program
+def meta_learning_through_an_inner_step(t):
+    net = t.nn.Sequential(t.nn.Linear(1, 8), t.nn.Tanh(), t.nn.Linear(8, 1))
+    x = t.randn(6, 1)
+    inner = dict(net.named_parameters())
+    for _ in range(2):
+        loss = (t.func.functional_call(net, inner, (x,)) - x.sin()).pow(2).mean()
+        found = t.autograd.grad(loss, inner.values(), create_graph=True)
+        inner = {k: p - 0.1 * g for (k, p), g in zip(inner.items(), found)}
+    outer = (t.func.functional_call(net, inner, (x,)) - x.cos()).pow(2).mean()
+    outer.backward()
+    return outer.item(), [p.grad for p in net.parameters()]
+
+
+@program
+def truncated_back_propagation_with_tied_weights(t):
+    table, cell = t.nn.Embedding(7, 5), t.nn.LSTM(5, 5, batch_first=True)
+    head = t.nn.Linear(5, 7)
+    head.weight = table.weight
+    params = [*table.parameters(), *cell.parameters(), head.bias]
+    optimizer = t.optim.SGD(params, lr=0.5, momentum=0.9, nesterov=True)
+    text, state, losses = t.randint(0, 7, (2, 13)), None, []
+    for i in range(0, 12, 4):
+        state = state and tuple(s.detach() for s in state)
+        out, state = cell(table(text[:, i : i + 4]), state)
+        loss = t.nn.functional.cross_entropy(head(out).flatten(0, 1),
+                                             text[:, i + 1 : i + 5].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        norm = t.nn.utils.clip_grad_norm_(params, 0.25)
+        optimizer.step()
+        losses.append((loss.item(), norm.item()))
+    return losses, head.weight
