@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..autodiff import backpropagate, is_leaf
 from ..autograd.function import Function
@@ -18,17 +18,11 @@ from ..tensor import Tensor
 __all__ = ["checkpoint", "checkpoint_sequential"]
 
 
-class _Inside:
-    """What a function has recorded: its steps, and the nodes that enter it from outside."""
+class _Inside(NamedTuple):
+    """What a function has recorded, without a node that holds a value."""
 
-    def __init__(self, outputs: list[Node], scope: Scope):
-        order = toposort(outputs, enter=lambda n: _is_inside(n, scope))
-        inner = set(order)
-        self.entering = list(dict.fromkeys(x for n in order for x in n.inputs if x not in inner))
-        place = {n: i for i, n in enumerate([*self.entering, *order])}
-        # Stand-ins without inputs, so that no step keeps a value.
-        self.steps = [(_alone(n), [place[x] for x in n.inputs]) for n in order]
-        self.outputs = [place[n] for n in outputs]
+    steps: list[tuple[Node, list[int]]]  # stand-ins without inputs, and the places of these
+    outputs: list[int]
 
     def again(self, entering: Sequence[Node]) -> list[Node]:
         """Record it once more; returns its outputs."""
@@ -38,6 +32,16 @@ class _Inside:
                 inputs = tuple([nodes[i] for i in places])
                 nodes.append(record(step.op, inputs, step.attrs, step.spec))
         return [nodes[i] for i in self.outputs]
+
+
+def _inside(outputs: list[Node], scope: Scope) -> tuple[_Inside, list[Node]]:
+    """What was recorded within `scope`, and the nodes that enter it from outside."""
+    order = toposort(outputs, enter=lambda n: _is_inside(n, scope))
+    inner = set(order)
+    entering = list(dict.fromkeys(x for n in order for x in n.inputs if x not in inner))
+    place = {n: i for i, n in enumerate([*entering, *order])}
+    steps = [(_alone(n), [place[x] for x in n.inputs]) for n in order]
+    return _Inside(steps, [place[n] for n in outputs]), entering
 
 
 def _is_inside(node: Node, scope: Scope) -> bool:
@@ -111,9 +115,8 @@ def checkpoint(
     inner = [isinstance(o, Tensor) and _is_inside(o.node, scope) for o in outputs]
     if not any(o.requires_grad for o, is_inner in zip(outputs, inner) if is_inner):
         return result
-    inside = _Inside([o.node for o, is_inner in zip(outputs, inner) if is_inner], scope)
-    entering = [Tensor._from_node(n) for n in inside.entering]
-    gates = iter(CheckpointFunction.apply(inside, *entering))
+    inside, entering = _inside([o.node for o, is_inner in zip(outputs, inner) if is_inner], scope)
+    gates = iter(CheckpointFunction.apply(inside, *map(Tensor._from_node, entering)))
     return build([next(gates) if is_inner else o for o, is_inner in zip(outputs, inner)])
 
 
