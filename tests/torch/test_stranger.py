@@ -257,3 +257,11 @@ def truncated_back_propagation_with_tied_weights(t):
         optimizer.step()
         losses.append((loss.item(), norm.item()))
     return losses, head.weight
+
+
+@program
+def text_of_parameter_containers_and_of_both_extremes(t):
+    one, two = t.nn.ParameterList([t.zeros(2)]), t.nn.ParameterList([t.zeros(2), t.ones(1)])
+    table = t.nn.ParameterDict({"a": t.zeros(2, 2)})
+    net = t.nn.ModuleDict({"one": one, "two": two, "table": table})
+    return repr(one), repr(two), repr(table), repr(net), repr(t.tensor([1.0, 3.0]).aminmax())

@@ -206,10 +206,20 @@ amax, amin = _amax(rd.amax, "amax"), _amax(rd.amin, "amin")
 
 
 @method()
-def aminmax(input: Tensor, *, dim=None, keepdim=False):
+def aminmax(input: Tensor, *, dim=None, keepdim=False) -> min_max:
     """(amin, amax)."""
     dims = () if dim is None else dim
-    return amin(input, dims, keepdim), amax(input, dims, keepdim)
+    return min_max(amin(input, dims, keepdim), amax(input, dims, keepdim))
+
+
+class min_max(NamedTuple):
+    """What aminmax returns."""
+
+    min: Tensor
+    max: Tensor
+
+    def __repr__(self) -> str:
+        return f"torch.return_types.aminmax(\nmin={self.min!r},\nmax={self.max!r})"
 
 
 def _arg(op, name):

@@ -253,9 +253,9 @@ class ParameterList(Module):
             self.append(value)
         return self
 
-    def __repr__(self) -> str:
-        lines = [f"({i}): {_described(v, lambda t: t.dtype)}" for i, v in enumerate(self)]
-        return block(self._get_name(), lines, indent="    ")
+    def extra_repr(self) -> str:
+        lines = [f"  ({i}): {_described(v, lambda t: t.dtype)}" for i, v in enumerate(self)]
+        return "\n".join(lines)
 
 
 class ParameterDict(Module):
@@ -322,9 +322,9 @@ class ParameterDict(Module):
         for name, value in _pairs(self, parameters):
             self[name] = value
 
-    def __repr__(self) -> str:
-        lines = [f"({k}): {_described(v, lambda t: t.type())}" for k, v in self.items()]
-        return block(self._get_name(), lines, indent="    ")
+    def extra_repr(self) -> str:
+        lines = [f"  ({k}): {_described(v, lambda t: t.type())}" for k, v in self.items()]
+        return "\n".join(lines)
 
 
 def _as_parameter(value: Any) -> Any:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def block(name: str, lines: list[str], indent: str = "  ") -> str:
+def block(name: str, lines: list[str]) -> str:
     """`name(`, the lines one step further in, `)`; without lines just `name()`."""
-    body = "".join("\n" + indent + line.replace("\n", "\n" + indent) for line in lines)
+    body = "".join("\n  " + line.replace("\n", "\n  ") for line in lines)
     return f"{name}({body}\n)" if lines else f"{name}()"
 
 
