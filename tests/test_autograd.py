@@ -109,7 +109,8 @@ def a_hook(result):
 
 REFUSED = {
     "second backward": (second_backward, GradError, [
-        "backward requires the values saved for exp, got a graph that an earlier backward has freed",
+        "backward requires the values saved for exp, got a graph that an earlier backward has "
+        "freed",
         "retain_graph=True", "a second time"]),
     "backward of a vector": (lambda: (var([1.0, 2.0]) * 2).backward(), GradError, [
         "backward requires a scalar or a given gradient, got shape (2,)",
