@@ -148,7 +148,8 @@ def _free(passed: list[Node]) -> None:
 
 def spent(node: Node) -> bool:
     """Whether every path from the node to a leaf has been freed."""
-    return all(x.freed for x in node.inputs if x.requires_grad)
+    below = [x.freed for x in node.inputs if x.requires_grad]
+    return bool(below) and all(below)
 
 
 def release(node: Node) -> None:

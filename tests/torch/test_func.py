@@ -327,7 +327,8 @@ def vmap_of_movements(torch):
         lambda a: a.T, lambda a: a.reshape(-1), lambda a: a[1:, ::2], lambda a: a[:, None, 0],
         lambda a: a.flip(1), lambda a: torch.cat([a, a * 2], 1), lambda a: a.unsqueeze(0),
         lambda a: a.expand(2, 4, 5), lambda a: a.roll(1, 0), lambda a: torch.stack([a[0], a[1]]),
-        lambda a: a.split(2)[1], lambda a: a.tril(), lambda a: a.diagonal(), lambda a: a.repeat(2, 1),
+        lambda a: a.split(2)[1], lambda a: a.tril(), lambda a: a.diagonal(),
+        lambda a: a.repeat(2, 1),
         lambda a: torch.nn.functional.pad(a, (1, 2)), lambda a: a.unfold(1, 2, 1), lambda a: a[-1],
     ]
     return [torch.func.vmap(f)(x) for f in functions]
