@@ -99,6 +99,8 @@ class Backlog:
     it waits for many others, or when much has come since the first that it waits for.
     """
 
+    __slots__ = ("floor", "limit")
+
     def __init__(self):
         self.floor, self.limit = 0, config.MAX_PENDING_DEPTH
 

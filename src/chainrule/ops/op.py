@@ -83,7 +83,9 @@ class Elementwise(Op):
             code = frame.f_code
             own = own_files.get(code.co_filename, True)
             site = locate() if own else (code, frame.f_lasti)
-        depth = x.depth if x.depth > backlog.floor else backlog.floor
+        depth = x.depth
+        if depth < backlog.floor:
+            depth = backlog.floor
         node = Node(self, (x,), NO_ATTRS, out, requires, site, now.scope, depth + 1)
         if not requires and (tracked or x.lost is not None):
             explain_loss(node, tracked, self.differentiable)
@@ -117,20 +119,29 @@ class Elementwise(Op):
         return plan
 
 
-_scalar_forms: dict[tuple, tuple[np.dtype, Spec]] = {}
+# Numbers met before: what makes a leaf of them.  Most numbers of a program come in every step.
+_numbers: dict[tuple, tuple[Spec, np.ndarray]] = {}
+_MOST_NUMBERS = 1_000
 
 
 def scalar(value: Any, like: Node) -> Node:
     """A Python number next to `like`, as a leaf: an argument of the program, not a constant."""
-    key = (like.spec.dtype, value.__class__)
-    form = _scalar_forms.get(key)
-    if form is None:
-        found = dtypes.with_scalar(like.spec.dtype, value)
-        form = _scalar_forms[key] = (found.np, spec((), found))
-    now = context.now
-    node = Node(None, (), NO_ATTRS, form[1], False, like.site, now.scope, COMPUTED)
-    node.value = wrapped(value, form[0])
+    key = (like.spec.dtype, value.__class__, value)
+    found = _numbers.get(key) or _new_number(key)
+    node = Node(None, (), NO_ATTRS, found[0], False, like.site, context.now.scope, COMPUTED)
+    node.value = found[1]
     return node
+
+
+def _new_number(key: tuple) -> tuple[Spec, np.ndarray]:
+    like, _, value = key
+    dtype = dtypes.with_scalar(like, value)
+    found = spec((), dtype), wrapped(value, dtype.np)
+    if len(_numbers) >= _MOST_NUMBERS:
+        _numbers.clear()
+    if value != 0:  # 0.0 and -0.0 are equal, and not the same
+        _numbers[key] = found
+    return found
 
 
 def wrapped(value: Any, dtype: np.dtype) -> np.ndarray:
@@ -143,7 +154,7 @@ def wrapped(value: Any, dtype: np.dtype) -> np.ndarray:
 
 def forget_plans() -> None:
     """Start afresh after the default dtype has changed."""
-    _scalar_forms.clear()
+    _numbers.clear()
     for op in ALL_OPS:
         op.plans.clear()
 
