@@ -464,3 +464,24 @@ def test_a_missing_name_suggests_the_nearest():
         _ = nn.Liner
     with pytest.raises(AttributeError, match="transpoze.*transpose"):
         _ = torch.ones(2).transpoze
+
+
+def test_integers_are_not_divided_by_zero():
+    seven, zero = torch.tensor([7, 8]), torch.tensor([1, 0])
+    for divide in (lambda: seven // zero, lambda: seven % zero, lambda: torch.fmod(seven, 0)):
+        with refused(RuntimeError, "ZeroDivisionError", "divisor 0"):
+            divide().tolist()
+    assert torch.isinf(torch.tensor([7.0]) // 0).item()
+
+
+def test_differences_of_bool_are_refused():
+    mask = torch.tensor([True, False])
+    for subtract in (lambda: 1 - mask, lambda: mask - mask, lambda: mask - torch.ones(2)):
+        with refused(RuntimeError, "torch.bool", "logical_not"):
+            subtract()
+
+
+def test_a_number_does_not_fit_into_bool():
+    mask = torch.tensor([True, False])
+    with refused(RuntimeError, "torch.int64 into torch.bool"):
+        mask.add_(2)

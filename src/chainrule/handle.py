@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from .dtypes import dtype
+from .dtypes import category, dtype
 from .errors import DTypeError, GradError, ShapeError
 from .grad_mode import set_grad_enabled
 from .graph import Node, backlog, leaf
@@ -153,7 +153,7 @@ class Handle:
 
     def _cast_result(self, node: Node) -> Node:
         from_, to = node.dtype, self._node.spec.dtype
-        if from_.is_floating_point and not to.is_floating_point:
+        if category(from_) > category(to):
             raise DTypeError(
                 f"in-place operations require a result that fits, got {from_} into {to} "
                 f"(result type {_pretty(from_)} can't be cast to the desired output type "

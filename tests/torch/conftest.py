@@ -1,4 +1,4 @@
-"""Run one program under PyTorch and under chainrule, and compare."""
+"""What the comparisons with PyTorch share: running a program under both, and its stream."""
 
 import math
 
@@ -62,3 +62,23 @@ def agree():
             assert isinstance(error, kind), (ours, error, refused)
 
     return check
+
+
+@pytest.fixture(scope="session")
+def intel_stream():
+    """Whether PyTorch draws Bernoulli and exponential numbers from Intel's library here, as it
+    does on Intel's processors: a draw then takes a single word of the stream."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    torch.empty(9).bernoulli_(0.5)
+    one = torch.get_rng_state()
+    torch.manual_seed(0)
+    torch.rand(18)
+    return not torch.equal(one, torch.get_rng_state())
+
+
+@pytest.fixture
+def common_stream(intel_stream):
+    """For tests of draws that agree wherever Intel's library does not draw them."""
+    if intel_stream:
+        pytest.skip("PyTorch draws these from Intel's library here")

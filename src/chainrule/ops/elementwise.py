@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..dtypes import float64
+from ..errors import ArgumentError
 from ..graph import Node
 from ..shapes import spec
 from .logic import bitwise_and, bitwise_or, eq, ge, gt, le, lt, where
@@ -37,7 +38,7 @@ add = elementwise(
 )
 sub = elementwise(
     "sub",
-    result="number",
+    result="difference",
     eval=np.subtract,
     emit=lambda b, x, y: b.sub(x, y),
     vjp=lambda ct, out, x, y: (ct, -ct),
@@ -125,10 +126,22 @@ pow_: Elementwise = elementwise(
     ),
     sample=between(0.5, 2, (2, 3), (3,)),
 )
+def _checked_division(name: str, function):
+    """Integers have no infinity: dividing them by zero is refused when the values are known."""
+
+    def divide(x, y):
+        if y.dtype.kind in "iu" and not y.all():
+            raise ArgumentError(f"{name} requires integers not to be divided by zero, got a "
+                                "divisor 0 (ZeroDivisionError)")
+        return function(x, y)
+
+    return divide
+
+
 floor_divide = elementwise(
     "floor_divide",
     result="number",
-    eval=np.floor_divide,
+    eval=_checked_division("floor_divide", np.floor_divide),
     emit=lambda b, x, y: b.math("floor_divide", x, y),
     vjp=nondifferentiable,
     sample=between(0.5, 2, (2, 3), (3,)),
@@ -136,7 +149,7 @@ floor_divide = elementwise(
 remainder = elementwise(  # of the sign of y: x - y floor(x/y)
     "remainder",
     result="number",
-    eval=np.remainder,
+    eval=_checked_division("remainder", np.remainder),
     emit=lambda b, x, y: b.math("remainder", x, y),
     vjp=lambda ct, out, x, y: (ct, -ct * floor(x / y)),
     sample=lambda rng: ((rng.uniform(2.1, 2.9, (2, 3)), rng.uniform(0.95, 1.05, (3,))), {}),
@@ -144,7 +157,7 @@ remainder = elementwise(  # of the sign of y: x - y floor(x/y)
 fmod = elementwise(  # of the sign of x: x - y trunc(x/y)
     "fmod",
     result="number",
-    eval=np.fmod,
+    eval=_checked_division("fmod", np.fmod),
     emit=lambda b, x, y: b.math("fmod", x, y),
     vjp=lambda ct, out, x, y: (ct, -ct * trunc(x / y)),
     sample=lambda rng: ((rng.uniform(2.1, 2.9, (2, 3)), rng.uniform(0.95, 1.05, (3,))), {}),

@@ -199,14 +199,25 @@ def _same(op, specs, attrs):
 
 
 def _number(op, specs, attrs):
-    """Like `_same`, but not for bool: neg, sub."""
+    """Like `_same`, but not for bool alone: neg, remainder."""
     d = common_dtype(specs)
     if d is dtypes.bool_:
-        raise DTypeError(
-            f"{op.name} requires numbers, got {' and '.join(str(s.dtype) for s in specs)}",
-            hint="use logical_not, ~ or ^ on bool tensors",
-        )
+        _refuse_bool(op, specs)
     return (d,) * len(specs), d
+
+
+def _difference(op, specs, attrs):
+    """Like `_same`, but not for any bool: sub."""
+    if any(s.dtype is dtypes.bool_ for s in specs):
+        _refuse_bool(op, specs)
+    return _same(op, specs, attrs)
+
+
+def _refuse_bool(op, specs):
+    raise DTypeError(
+        f"{op.name} requires numbers, got {' and '.join(str(s.dtype) for s in specs)}",
+        hint="use logical_not, ~ or ^ on bool tensors",
+    )
 
 
 def _floating(op, specs, attrs):
@@ -256,6 +267,7 @@ def _to(op, specs, attrs):
 RULES = {
     "same": _same,
     "number": _number,
+    "difference": _difference,
     "floating": _floating,
     "test": _test,
     "logical": _logical,
