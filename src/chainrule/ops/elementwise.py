@@ -107,7 +107,9 @@ power = elementwise(  # x^n with a number n fixed in the graph: squares, roots
     vjp=_power_vjp,
     sample=between(0.5, 2, exponent=3),
 )
-def _power(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+
+
+def _pow(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if x.dtype.kind != "i" or not (y < 0).any():
         return np.power(x, y)
     # Of the integers, only 1 and -1 have an inverse: the others' is rounded to 0.
@@ -118,7 +120,7 @@ def _power(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 # log(0) in the derivative of the exponent is met by 0^y = 0, as PyTorch defines it.
 pow_: Elementwise = elementwise(
     "pow",
-    eval=_power,
+    eval=_pow,
     emit=lambda b, x, y: b.math("pow", x, y),
     vjp=lambda ct, out, x, y: (
         ct * where(eq(y, 0.0), 0.0, y * pow_(x, y - 1)),
@@ -126,6 +128,8 @@ pow_: Elementwise = elementwise(
     ),
     sample=between(0.5, 2, (2, 3), (3,)),
 )
+
+
 def _checked_division(name: str, function):
     """Integers have no infinity: dividing them by zero is refused when the values are known."""
 
