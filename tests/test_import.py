@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 WAITING = ("rich", "safetensors", "ml_dtypes", "scipy", "sklearn", "tensorboard", "torch",
-           "chainrule.view", "chainrule.distributions", "multiprocessing")
+           "chainrule.view", "chainrule.distributions", "multiprocessing",
+           "difflib")
 
 
 def test_import_loads_no_other_package():

@@ -20,7 +20,6 @@ import sys
 import zlib
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from types import FunctionType
 from typing import Any, BinaryIO, NamedTuple
 
@@ -234,7 +233,8 @@ def _checksum(data: bytes | bytearray, field: re.Match) -> int:
 # ---------------------------------------------------------------------- reading
 def _read(f: Any) -> tuple[bytes, str]:
     if isinstance(f, (str, os.PathLike)):
-        return Path(f).read_bytes(), Path(f).name
+        with open(f, "rb") as file:
+            return file.read(), os.path.basename(os.fspath(f))
     if not hasattr(f, "read"):
         raise ArgumentTypeError(f"load requires a path or a binary file, got {type(f).__name__}")
     data = f.read()

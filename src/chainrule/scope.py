@@ -6,14 +6,14 @@ One small immutable `Frame` per thread holds all four, so recording an op reads 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
 
-_PACKAGE = str(Path(__file__).parent) + "/"
+_PACKAGE = os.path.dirname(__file__) + os.sep
 # Our own example-like programs are user code even though they live in the package.
 _USER_FILES = frozenset({_PACKAGE + "demo.py"})
 
@@ -82,7 +82,7 @@ class Site(NamedTuple):
         return self.code.co_firstlineno
 
     def __str__(self) -> str:
-        return f"{Path(self.filename).name}:{self.line}"
+        return f"{os.path.basename(self.filename)}:{self.line}"
 
 
 class Frame:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import zlib
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
@@ -65,7 +65,8 @@ def read_idx(path: str | PathLike) -> np.ndarray:
 
 
 def _decompressed(path: str | PathLike) -> bytes:
-    data = Path(path).read_bytes()
+    with open(path, "rb") as file:
+        data = file.read()
     if not data.startswith(GZIP):
         return data
     try:
@@ -76,7 +77,7 @@ def _decompressed(path: str | PathLike) -> bytes:
 
 def _damaged(path: str | PathLike, rule: str, facts: str) -> ArgumentError:
     return ArgumentError(
-        f"read_idx requires {rule}, got {facts} in {Path(path).name}",
+        f"read_idx requires {rule}, got {facts} in {os.path.basename(os.fspath(path))}",
         hint="fetch the file again: it is damaged, cut off, or not in the IDX format",
     )
 
@@ -119,10 +120,11 @@ class MNIST(TensorDataset):
         return self.tensors[1]
 
 
-def _find(root: str | PathLike, name: str) -> Path:
-    for folder in (Path(root), Path(root, "MNIST", "raw")):
-        for found in (folder / name, folder / f"{name}.gz"):
-            if found.is_file():
+def _find(root: str | PathLike, name: str) -> str:
+    for folder in (os.fspath(root), os.path.join(root, "MNIST", "raw")):
+        for file in (name, f"{name}.gz"):
+            found = os.path.join(folder, file)
+            if os.path.isfile(found):
                 return found
     raise FileMissing(
         f"MNIST requires the file {name} or {name}.gz in its root, got {str(root)!r} without it",
