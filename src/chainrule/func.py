@@ -180,7 +180,12 @@ def grad(func: Callable, argnums: Positions = 0, has_aux: bool = False) -> Calla
 
 
 def grad_and_value(func: Callable, argnums: Positions = 0, has_aux: bool = False) -> Callable:
-    """The function that gives (gradient, value), or (gradient, (value, aux))."""
+    """The function that gives (gradient, value), or (gradient, (value, aux)).
+
+    >>> import chainrule as torch
+    >>> torch.func.grad_and_value(lambda x: x**3)(torch.tensor(2.0))
+    (tensor(12.), tensor(8.))
+    """
 
     @functools.wraps(func)
     def both(*args, **kwargs):
@@ -203,7 +208,13 @@ def grad_and_value(func: Callable, argnums: Positions = 0, has_aux: bool = False
 
 
 def vjp(func: Callable, *primals, has_aux: bool = False):
-    """(func(*primals), the function ct -> J^T ct)."""
+    """(func(*primals), the function ct -> J^T ct), and aux behind them with has_aux.
+
+    >>> import chainrule as torch
+    >>> value, pull = torch.func.vjp(lambda x: x**2, torch.tensor([1.0, 3.0]))
+    >>> pull(torch.tensor([1.0, 10.0]))
+    (tensor([ 2., 60.]),)
+    """
     outside = is_grad_enabled()
     with enable_grad():
         own = map_tensors(_fresh, primals)
@@ -229,7 +240,12 @@ def vjp(func: Callable, *primals, has_aux: bool = False):
 # --------------------------------------------------------------------------- forward mode
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, has_aux: bool = False):
     """(func(*primals), J t): the vjp is linear in its cotangent u, and its own vjp along t is
-    J t."""
+    J t.
+
+    >>> import chainrule as torch
+    >>> torch.func.jvp(lambda x: x**2, (torch.tensor(3.0),), (torch.tensor(0.5),))
+    (tensor(9.), tensor(3.))
+    """
     outside = is_grad_enabled()
     with enable_grad():
         own = map_tensors(_fresh, tuple(primals))
@@ -261,6 +277,11 @@ def jacrev(
     - all of them at once, by batching.
 
     Its shape is (*output.shape, *arg.shape); nested containers of either nest in this order.
+
+    >>> import chainrule as torch
+    >>> torch.func.jacrev(lambda x: x.cumsum(0))(torch.tensor([3.0, 4.0]))
+    tensor([[1., 0.],
+            [1., 1.]])
     """
 
     @functools.wraps(func)
@@ -290,7 +311,13 @@ def _rows(k: int, outputs: list[Tensor], pull: Callable) -> tuple:
 def jacfwd(
     func: Callable, argnums: Positions = 0, has_aux: bool = False, *, randomness: str = "error"
 ) -> Callable:
-    """The same Jacobian column by column: one jvp per input element."""
+    """The same Jacobian as `jacrev` gives, column by column: one jvp per input element.
+
+    >>> import chainrule as torch
+    >>> torch.func.jacfwd(lambda x: x.sum() * x)(torch.tensor([1.0, 2.0]))
+    tensor([[4., 1.],
+            [2., 5.]])
+    """
 
     @functools.wraps(func)
     def jacobian(*args, **kwargs):
@@ -330,7 +357,13 @@ def _columns_last(j: Tensor, x: Tensor) -> Tensor:
 
 
 def hessian(func: Callable, argnums: Positions = 0) -> Callable:
-    """The matrix of second derivatives: forward over reverse."""
+    """The second derivatives, d^2 func / d x_i d x_j: forward over reverse.
+
+    >>> import chainrule as torch
+    >>> torch.func.hessian(lambda x: x[0] ** 2 * x[1])(torch.tensor([1.0, 3.0]))
+    tensor([[6., 2.],
+            [2., 0.]])
+    """
     return jacfwd(jacrev(func, argnums), argnums)
 
 
@@ -345,6 +378,10 @@ def vmap(
     node.  So it cannot look at values (.item(), `if x > 0`): there is no single one.  What it
     draws at random is the same for every example, which randomness="same" must allow.
     `chunk_size` bounds the memory in PyTorch; here it has no effect.
+
+    >>> import chainrule as torch
+    >>> torch.func.vmap(torch.dot)(torch.eye(2), torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([1., 4.])
     """
 
     @functools.wraps(func)
@@ -458,6 +495,11 @@ def functional_call(
 
     With `tie_weights` a tensor that the module holds under several names is replaced under all of
     them; with `strict` none may be missing.  Different from PyTorch: an unknown name is refused.
+
+    >>> import chainrule as torch
+    >>> double = {"weight": 2 * torch.eye(2), "bias": torch.zeros(2)}
+    >>> torch.func.functional_call(torch.nn.Linear(2, 2), double, torch.tensor([1.0, 3.0]))
+    tensor([2., 6.])
     """
     given, places = _named(parameter_and_buffer_dicts), _places(module)
     tensors = {name: table[key] for name, (table, key) in places.items()}
@@ -523,7 +565,13 @@ def _exchange(places: dict[str, tuple[dict, str]], new: dict[str, Tensor]) -> No
 
 
 def stack_module_state(models: Sequence) -> tuple[dict, dict]:
-    """The parameters and buffers of equal models, stacked along a leading axis, for vmap."""
+    """The parameters and buffers of equal models, stacked along a leading axis, for vmap.
+
+    >>> import chainrule as torch
+    >>> parameters, _ = torch.func.stack_module_state([torch.nn.Linear(3, 2) for _ in range(5)])
+    >>> parameters["weight"].shape
+    torch.Size([5, 2, 3])
+    """
 
     def stacked(tables: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         return {k: stack([t[k].detach() for t in tables]) for k in tables[0]}

@@ -95,7 +95,15 @@ class no_grad(_BareMode):
 
 
 class enable_grad(_BareMode):
-    """Record with a history again, inside of `no_grad`."""
+    """Record with a history again, inside of `no_grad`.
+
+    >>> import chainrule as torch
+    >>> x = torch.tensor(1.0, requires_grad=True)
+    >>> with torch.no_grad(), torch.enable_grad():
+    ...     y = 2 * x
+    >>> y.requires_grad
+    True
+    """
 
     mode = True
 
@@ -104,6 +112,12 @@ class inference_mode(_BareMode):
     """`no_grad` under its newer name; PyTorch's further restrictions do not exist here.
 
     `inference_mode(False)` switches the history on again.
+
+    >>> import chainrule as torch
+    >>> @torch.inference_mode()
+    ... def predict(x): return 2 * x
+    >>> predict(torch.tensor(1.0, requires_grad=True)).requires_grad
+    False
     """
 
     mode = False
@@ -114,7 +128,13 @@ class inference_mode(_BareMode):
 
 
 class set_grad_enabled(_GradMode):
-    """Record for back-propagation, or not: as a function, a context manager or a decorator."""
+    """Record for back-propagation, or not: as a function, a context manager or a decorator.
+
+    >>> import chainrule as torch
+    >>> with torch.set_grad_enabled(False):
+    ...     torch.is_grad_enabled()
+    False
+    """
 
     def __init__(self, mode: bool):
         super().__init__()
@@ -133,5 +153,10 @@ class set_grad_enabled(_GradMode):
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations are recorded for back-propagation now."""
+    """Whether operations are recorded for back-propagation now.
+
+    >>> import chainrule as torch
+    >>> torch.is_grad_enabled()
+    True
+    """
     return context.now.grad_enabled

@@ -34,6 +34,7 @@ class Handle:
     _seen = 0  # the version of the storage that _node was derived from
     _version = 0  # how often this storage was written
     _hooks: list | None = None
+    _keep: Any = None  # the hook of retain_grad()
 
     @property
     def node(self) -> Node:
@@ -95,7 +96,8 @@ class Handle:
             if self._node.requires_grad and self._node.owner is not None:
                 self._become_leaf(new)
             else:
-                self._node = _overwritten(self._node, new, value_only)
+                old, self._node = self._node, _overwritten(self._node, new, value_only)
+                self._move_keep(old)
             self._version += 1
             written[id(self)] = weakref.ref(self)
             return
@@ -107,6 +109,12 @@ class Handle:
             self._node, self._seen = mine, self._storage()._version
         else:
             base._write(_write_back(op, attrs, base.node, new), value_only)
+
+    def _move_keep(self, old: Node) -> None:
+        """Let retain_grad() keep the gradient of what this tensor is now."""
+        if self._keep is not None and old.hooks and self._node.requires_grad:
+            old.hooks.remove(self._keep)
+            self._node.hooks = [*(self._node.hooks or ()), self._keep]
 
     def _inplace(self, result: Handle) -> Any:
         """Make `result` the value of this tensor: the second half of every in-place method.

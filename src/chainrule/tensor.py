@@ -44,7 +44,6 @@ class Tensor(Handle):
     """
 
     _grad: Tensor | None = None
-    _keep: Callable | None = None  # the hook of retain_grad()
     __array_priority__ = 1000  # numpy_array * tensor is a Tensor
 
     def __new__(cls, *data, dtype: dtype | None = None, device=None):

@@ -178,6 +178,19 @@ def retain_grad_after_hooks(torch):
 
 
 @program
+def retain_grad_before_a_write(torch):
+    (x,) = leafs(torch, 2.0)
+    h = x + 1
+    seen = []
+    h.register_hook(lambda g: seen.append(g.item()))
+    h.retain_grad()
+    h.mul_(3)
+    h.register_hook(lambda g: seen.append(-g.item()))
+    (h * h).backward()
+    return h.grad, seen, x.grad
+
+
+@program
 def retain_grad_without_history(torch):
     torch.ones(1).retain_grad()
 

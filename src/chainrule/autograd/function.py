@@ -279,7 +279,19 @@ def _bound(output: Tensor, node: Node, dirty: bool) -> Tensor:
 
 
 def once_differentiable(backward: Callable) -> Callable:
-    """Mark a backward whose result cannot be differentiated again: to try raises."""
+    """Mark a backward whose result cannot be differentiated again: to try raises.
+
+    >>> import chainrule as torch
+    >>> from chainrule.autograd.function import Function, once_differentiable
+    >>> class Twice(Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x): return 2 * x
+    ...     @staticmethod
+    ...     @once_differentiable
+    ...     def backward(ctx, grad): return 2 * grad
+    >>> torch.autograd.grad(Twice.apply(x := torch.ones(1, requires_grad=True)), x)
+    (tensor([2.]),)
+    """
 
     @functools.wraps(backward)
     def marked(ctx, *cts):

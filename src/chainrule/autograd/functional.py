@@ -67,7 +67,13 @@ def jacobian(
     func: Callable, inputs, create_graph: bool = False, strict: bool = False,
     vectorize: bool = False, strategy: str = "reverse-mode",
 ):
-    """d func_i / d input_j, as nested tuples when there are several of either."""
+    """d func_i / d input_j, as nested tuples when there are several of either.
+
+    >>> import chainrule as torch
+    >>> x, y = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
+    >>> torch.autograd.functional.jacobian(torch.dot, (x, y))
+    (tensor([3., 4.]), tensor([1., 2.]))
+    """
     transform = transforms.jacfwd if strategy == "forward-mode" else transforms.jacrev
     found = transform(func, _positions(inputs))(*_tuple(inputs))
     return _kept(found, create_graph)
@@ -77,27 +83,48 @@ def hessian(
     func: Callable, inputs, create_graph: bool = False, strict: bool = False,
     vectorize: bool = False, outer_jacobian_strategy: str = "reverse-mode",
 ):
-    """d^2 func / d input_i d input_j of a function with one number as its result."""
+    """d^2 func / d input_i d input_j of a function with one number as its result.
+
+    >>> import chainrule as torch
+    >>> torch.autograd.functional.hessian(lambda x: (x**3).sum(), torch.tensor([1.0, 2.0]))
+    tensor([[ 6.,  0.],
+            [ 0., 12.]])
+    """
     places = _positions(inputs)
     gradient = transforms.jacrev(_scalar(func), places)
     return _kept(transforms.jacrev(gradient, places)(*_tuple(inputs)), create_graph)
 
 
 def vjp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool = False):
-    """(func(inputs), v^T J)."""
+    """(func(inputs), v^T J).
+
+    >>> import chainrule as torch
+    >>> torch.autograd.functional.vjp(lambda x: x**2, torch.tensor(3.0), torch.tensor(2.0))
+    (tensor(9.), tensor(12.))
+    """
     output, pull = transforms.vjp(func, *_tuple(inputs))
     found = pull(_vector(v, output, "a result"))
     return _kept((output, _like_inputs(found, inputs)), create_graph)
 
 
 def jvp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool = False):
-    """(func(inputs), J v)."""
+    """(func(inputs), J v).
+
+    >>> import chainrule as torch
+    >>> torch.autograd.functional.jvp(lambda x: x**2, torch.tensor(3.0), torch.tensor(2.0))
+    (tensor(9.), tensor(12.))
+    """
     tangents = _tuple(_vector(v, inputs, "an input"))
     return _kept(transforms.jvp(func, _tuple(inputs), tangents), create_graph)
 
 
 def hvp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool = False):
-    """(func(inputs), H v): the derivative of the gradient along v."""
+    """(func(inputs), H v): the derivative of the gradient along v.
+
+    >>> import chainrule as torch
+    >>> torch.autograd.functional.hvp(lambda x: x**3, torch.tensor(2.0), torch.tensor(0.5))
+    (tensor(8.), tensor(6.))
+    """
     xs, tangents = _tuple(inputs), _tuple(_vector(v, inputs, "an input"))
     both = transforms.grad_and_value(_scalar(func), tuple(range(len(xs))))
     (_, value), (product, _) = transforms.jvp(both, xs, tangents)
@@ -105,5 +132,10 @@ def hvp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool
 
 
 def vhp(func: Callable, inputs, v=None, create_graph: bool = False, strict: bool = False):
-    """(func(inputs), v^T H): the Hessian is symmetric, so this is hvp."""
+    """(func(inputs), v^T H): the Hessian is symmetric, so this is hvp.
+
+    >>> import chainrule as torch
+    >>> torch.autograd.functional.vhp(lambda x: x**3, torch.tensor(2.0), torch.tensor(0.5))
+    (tensor(8.), tensor(6.))
+    """
     return hvp(func, inputs, v, create_graph, strict)

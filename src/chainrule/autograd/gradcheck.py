@@ -105,7 +105,13 @@ def gradgradcheck(
     func: Callable, inputs: Tensor | Sequence, grad_outputs=None, *, eps: float = 1e-6,
     atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True, **_,
 ) -> bool:
-    """`gradcheck` of the gradient itself: the second derivatives."""
+    """`gradcheck` of the gradient itself: the second derivatives.
+
+    >>> import chainrule as torch
+    >>> x = torch.tensor([0.5, 1.0], dtype=torch.float64, requires_grad=True)
+    >>> torch.autograd.gradgradcheck(torch.tanh, (x,))
+    True
+    """
     args = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     outputs = _outputs(func(*args))
     if grad_outputs is None:

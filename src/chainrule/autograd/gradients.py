@@ -25,7 +25,13 @@ def _cotangents(given: Any, count: int) -> list:
 def backward(
     tensors, grad_tensors=None, retain_graph=None, create_graph=False, inputs=None
 ) -> None:
-    """Accumulate the gradients of `tensors`, summed, into `.grad` of the leaves or of `inputs`."""
+    """Accumulate the gradients of `tensors`, summed, into `.grad` of the leaves or of `inputs`.
+
+    >>> import chainrule as torch
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> torch.autograd.backward([x * x, 10 * x]); x.grad
+    tensor(16.)
+    """
     tensors = _listed(tensors)
     given = _cotangents(grad_tensors, len(tensors))
     accumulate(tensors, given, retain_graph, create_graph, inputs)

@@ -124,7 +124,13 @@ def checkpoint_sequential(
     functions, segments: int, input: Any, use_reentrant: bool | None = None,
     preserve_rng_state: bool = True,
 ) -> Any:
-    """Call a chain of functions, or a Sequential, in `segments` checkpointed pieces."""
+    """Call a chain of functions, or a Sequential, in `segments` checkpointed pieces.
+
+    >>> import chainrule as torch
+    >>> from chainrule.utils.checkpoint import checkpoint_sequential
+    >>> checkpoint_sequential([torch.neg, torch.abs, torch.neg], 2, torch.tensor([1.0, 2.0]))
+    tensor([-1., -2.])
+    """
     chain = list(functions.children() if hasattr(functions, "children") else functions)
     size = max(len(chain) // segments, 1)
     cuts = [i * size for i in range(segments)] + [len(chain)]
