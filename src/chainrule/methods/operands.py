@@ -47,7 +47,7 @@ def unary(op: Elementwise, name: str, formula: str, *aliases: str) -> Callable:
             kind = input.__class__.__name__
             raise ArgumentTypeError(f"{name} requires a Tensor, got {kind}")
         result = Tensor._from_node(op.unary(input.node))
-        return into(out, result)
+        return result if out is None else into(out, result)
 
     return method(*aliases, inplace=True)(named(function, name, f"{formula}, elementwise."))
 

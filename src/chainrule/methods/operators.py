@@ -26,10 +26,13 @@ def _operator(op: Elementwise, reflected: bool = False) -> Callable:
 
     def operate(self, other):
         left = self._node if self._base is None else self.node
-        if isinstance(other, Tensor):
+        kind = other.__class__
+        if kind is float or kind is int:  # first: to ask whether x is a Tensor takes longer
+            # A divisor that an integer dtype cannot hold must not wrap: uint8 / -1.
+            right = scalar(float(other) if divides else other, left)
+        elif isinstance(other, Tensor):
             right = other._node if other._base is None else other.node
         elif isinstance(other, NUMBERS):
-            # A divisor that an integer dtype cannot hold must not wrap: uint8 / -1.
             right = scalar(float(other) if divides else other, left)
         elif isinstance(other, np.ndarray):
             right = as_tensor(other).node
