@@ -7,12 +7,11 @@ run it together with the forward pass.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 
 import numpy as np
 
 from .errors import GradError
-from .graph import Node, leaf, toposort
+from .graph import Node, is_tracked, leaf, toposort
 from .ops.elementwise import add, fill
 from .scope import Frame, Scope, context
 
@@ -50,7 +49,7 @@ def backpropagate(
     makes of its own cotangent.  `hooks` False leaves the users' hooks alone; `free` gives up the
     right to differentiate these nodes again, so that their saved values can go.
     """
-    order = toposort(outputs, enter=_tracked)
+    order = toposort(outputs, enter=is_tracked)
     wanted = None if wrt is None else set(wrt)
     inside = set(order) if wanted is None else _leading_to(wanted, order)
     cts: dict[Node, Node] = {}
@@ -105,9 +104,6 @@ def _check_not_freed(nodes: Iterable[Node]) -> None:
                 hint="call the first backward with retain_graph=True, or recompute the forward "
                 "pass (Trying to backward through the graph a second time)",
             )
-
-
-_tracked = attrgetter("requires_grad")
 
 
 def _leading_to(wanted: set[Node], order: list[Node]) -> set[Node]:

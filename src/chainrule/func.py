@@ -14,7 +14,7 @@ import numpy as np
 from .autodiff import backpropagate, is_leaf, seed
 from .errors import ArgumentError, ArgumentTypeError, GradError, ShapeError, StateError
 from .grad_mode import enable_grad, is_grad_enabled
-from .graph import Node, leaf, record, toposort
+from .graph import Node, is_tracked, leaf, record, toposort
 from .methods.create import zeros_like
 from .methods.joining import stack
 from .ops import elementwise as ew
@@ -113,7 +113,7 @@ def _leave(tree: Any, own: Sequence[Tensor], outside: bool) -> Any:
 def _tracked(outputs: list[Node], own: set[Node]) -> set[Node]:
     """The nodes that still require grad when those of `own` are but copies of their inputs."""
     tracked: set[Node] = set()
-    for node in toposort(outputs, enter=lambda n: n.requires_grad):
+    for node in toposort(outputs, enter=is_tracked):
         source = is_leaf(node) or not any(x.requires_grad for x in node.inputs)
         if (source and node not in own) or any(x in tracked for x in node.inputs):
             tracked.add(node)

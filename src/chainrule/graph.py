@@ -8,6 +8,7 @@ need it any more: `inputs` when the value is known, and the right to be differen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,14 @@ def explain_loss(node: Node, tracked: bool, differentiable: bool) -> None:
             if x.lost is not None:
                 node.lost = x.lost
                 return
+
+
+is_tracked = attrgetter("requires_grad")
+
+
+def is_pending(node: Node) -> bool:
+    """Whether the value is still to be computed."""
+    return node.value is None
 
 
 def toposort(outputs: Iterable[Node], enter: Callable[[Node], bool] | None = None) -> list[Node]:

@@ -12,7 +12,7 @@ import numpy as np
 from . import config
 from .autodiff import is_leaf, release, saved_by, spent
 from .errors import AnomalyError, ChainruleError
-from .graph import COMPUTED, Node, backlog, leaf, toposort
+from .graph import COMPUTED, Node, backlog, is_pending, leaf, toposort
 from .scope import context, enter
 
 _running = threading.RLock()
@@ -96,7 +96,7 @@ def _relocated(error: ChainruleError, node: Node) -> ChainruleError:
 def _run(outputs: list[Node]) -> None:
     # Shallow first: what only they need is dropped before the deep ones are begun.
     outputs = sorted(outputs, key=lambda n: n.depth)
-    order = toposort(outputs, enter=lambda n: n.value is None)
+    order = toposort(outputs, enter=is_pending)
     waiting = _count_users(order)
     keep = _kept(order, outputs, waiting)
     values: dict[Node, np.ndarray] = {}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from .errors import GradError
-from .graph import Node, record, toposort
+from .graph import Node, is_pending, record, toposort
 from .ops import elementwise as ew
 from .ops import logic
 from .ops import movement as mv
@@ -32,7 +32,7 @@ def recorded_as(node: Node) -> Iterator[None]:
 def rebuild(outputs: Sequence[Node], make: Callable[[Node, list[Node]], Node]) -> list[Node]:
     """Map every node that is still to be computed, inputs first; `make(node, new_inputs)`."""
     new: dict[Node, Node] = {}
-    for node in toposort(outputs, enter=lambda n: n.value is None):
+    for node in toposort(outputs, enter=is_pending):
         with recorded_as(node):
             new[node] = make(node, [new.get(x, x) for x in node.inputs])
     return [new.get(n, n) for n in outputs]

@@ -18,7 +18,7 @@ from .devices import CPU, device
 from .dtypes import dtype
 from .errors import ArgumentError, ArgumentTypeError, GradError, ShapeError, missing_name
 from .grad_mode import set_grad_enabled
-from .graph import Node, leaf, toposort
+from .graph import Node, is_tracked, leaf, toposort
 from .handle import Handle, require_floating, strides_of, written
 from .history import GradFn, RemovableHandle, why
 from .interpreter import run, run_later
@@ -496,7 +496,7 @@ def _places(outputs: Sequence[Node], inputs: Sequence[Tensor]) -> set[Node]:
                 hint=x.why(),
             )
     now = {x.node for x in inputs}
-    order = toposort(outputs, enter=lambda n: n.requires_grad)
+    order = toposort(outputs, enter=is_tracked)
     return now.union(n for n in order if n.owner is not None and _bound_now(n) in now)
 
 

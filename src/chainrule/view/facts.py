@@ -14,7 +14,7 @@ import numpy as np
 from ..autodiff import is_leaf
 from ..backprop import BackProp
 from ..errors import GradError
-from ..graph import Node, toposort
+from ..graph import Node, is_pending, toposort
 from ..interpreter import evaluate
 from ..rewrite import share
 from ..tensor import Tensor
@@ -56,7 +56,7 @@ def _evaluate_aside(nodes: list[Node]) -> list[np.ndarray]:
     wanted = share(nodes)
     values: Values = {}
     with np.errstate(all="ignore"):
-        for node in toposort(wanted, enter=lambda n: n.value is None):
+        for node in toposort(wanted, enter=is_pending):
             inputs = [values[x] if x.value is None else x.value for x in node.inputs]
             values[node] = evaluate(node, inputs)
     return [values[n] if n.value is None else n.value for n in wanted]
