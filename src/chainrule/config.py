@@ -31,3 +31,14 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """How many workers a program may use."""
     return _threads[0]
+
+
+def target() -> str:
+    """The tier of instructions that CHAINRULE_TARGET forces: avx512, avx2, baseline or neon."""
+    return os.environ.get("CHAINRULE_TARGET", "")
+
+
+def jit() -> str:
+    """When graphs are compiled, as CHAINRULE_JIT says: "0" never, "1" at once, "auto" at the
+    second sight."""
+    return os.environ.get("CHAINRULE_JIT", "auto")

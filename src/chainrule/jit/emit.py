@@ -1,0 +1,665 @@
+"""LLVM IR: the only file that writes it.
+
+A `Builder` writes one kernel, instruction by instruction.  Its first methods (add ... math) are
+what each op's `emit` speaks to; the others are what loops.py and contract.py need besides: index
+arithmetic, loops, memory, lanes.  A value is a scalar or a vector of `lanes` elements; a Python
+number takes the type of what it meets.  Nothing here may reorder floating-point arithmetic: what
+is written is what is computed, and a fused multiply-add is one only where `fma` is called.
+
+Every kernel has the signature
+
+    i64 kernel(ptr slots, ptr places, i64 low, i64 high, ptr scratch)
+
+`slots` holds the addresses of all buffers of a program, `places` says which of them are this
+kernel's, [low, high) are the units of work to do, `scratch` is memory of the worker.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from . import math
+
+LLVM = {
+    "float64": "double", "float32": "float", "float16": "half", "bfloat16": "bfloat",
+    "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8", "uint8": "i8", "bool": "i1",
+    "uint16": "i16", "uint32": "i32", "uint64": "i64", "ptr": "ptr",
+}
+BITS = {
+    "float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "int64": 64, "int32": 32,
+    "int16": 16, "int8": 8, "uint8": 8, "bool": 1, "uint16": 16, "uint32": 32, "uint64": 64,
+}
+FLOATING = {"float64", "float32", "float16", "bfloat16"}
+UNSIGNED = {"uint8", "uint16", "uint32", "uint64", "bool"}
+
+Number: TypeAlias = int | float | bool
+
+
+class Value:
+    """One register: `elem` (a dtype's name, or "ptr") times `lanes`."""
+
+    __slots__ = ("b", "ref", "elem", "lanes")
+
+    def __init__(self, b: Builder, ref: str, elem: str, lanes: int):
+        self.b, self.ref, self.elem, self.lanes = b, ref, elem, lanes
+
+    @property
+    def type(self) -> str:
+        return typed(self.elem, self.lanes)
+
+    @property
+    def floating(self) -> bool:
+        return self.elem in FLOATING
+
+    def __repr__(self) -> str:
+        return f"{self.type} {self.ref}"
+
+    def __add__(self, other):
+        return self.b.add(self, other)
+
+    def __radd__(self, other):
+        return self.b.add(other, self)
+
+    def __sub__(self, other):
+        return self.b.sub(self, other)
+
+    def __rsub__(self, other):
+        return self.b.sub(other, self)
+
+    def __mul__(self, other):
+        return self.b.mul(self, other)
+
+    def __rmul__(self, other):
+        return self.b.mul(other, self)
+
+    def __truediv__(self, other):
+        return self.b.div(self, other)
+
+    def __rtruediv__(self, other):
+        return self.b.div(other, self)
+
+    def __neg__(self):
+        return self.b.neg(self)
+
+    def __and__(self, other):
+        return self.b.bits("bitwise_and", self, other)
+
+    def __or__(self, other):
+        return self.b.bits("bitwise_or", self, other)
+
+    def __xor__(self, other):
+        return self.b.bits("bitwise_xor", self, other)
+
+    def __lshift__(self, other):
+        return self.b.bits("left_shift", self, other)
+
+    def __rshift__(self, other):
+        return self.b.bits("right_shift", self, other)
+
+    def __lt__(self, other):
+        return self.b.compare("lt", self, other)
+
+    def __le__(self, other):
+        return self.b.compare("le", self, other)
+
+    def __gt__(self, other):
+        return self.b.compare("gt", self, other)
+
+    def __ge__(self, other):
+        return self.b.compare("ge", self, other)
+
+
+Operand: TypeAlias = Value | int | float
+Index: TypeAlias = Value | int
+
+
+def typed(elem: str, lanes: int) -> str:
+    return LLVM[elem] if lanes == 1 else f"<{lanes} x {LLVM[elem]}>"
+
+
+def literal(value: Any, elem: str) -> str:
+    """A number as LLVM writes it, every bit of it."""
+    if elem == "bool":
+        return "true" if value else "false"
+    if elem not in FLOATING:
+        return str(int(value))
+    value = float(value)
+    if elem == "float32":
+        try:
+            value = struct.unpack("f", struct.pack("f", value))[0]
+        except OverflowError:
+            value = float("inf") if value > 0 else float("-inf")
+    elif elem != "float64":
+        raise TypeError(f"literal requires float32 or float64, got {elem}")
+    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+class Variable:
+    """A register that is written more than once: an accumulator."""
+
+    __slots__ = ("b", "ref", "elem", "lanes")
+
+    def __init__(self, b: Builder, ref: str, elem: str, lanes: int):
+        self.b, self.ref, self.elem, self.lanes = b, ref, elem, lanes
+
+    def get(self) -> Value:
+        return self.b._emit(f"load {typed(self.elem, self.lanes)}, ptr {self.ref}", self.elem,
+                            self.lanes)
+
+    def set(self, value: Operand) -> None:
+        value = self.b.like(value, self)
+        self.b.line(f"store {value!r}, ptr {self.ref}")
+
+
+_COMPARE = {"eq": ("oeq", "eq"), "ne": ("une", "ne"), "lt": ("olt", "lt"), "le": ("ole", "le"),
+            "gt": ("ogt", "gt"), "ge": ("oge", "ge")}
+_BITS = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor", "logical_and": "and",
+         "logical_or": "or", "logical_xor": "xor", "left_shift": "shl"}
+
+
+class Builder:
+    """Writes one kernel.  `target` tells how many lanes its vectors have (engine.Target)."""
+
+    def __init__(self, name: str, target):
+        self.name, self.target = name, target
+        self.lines: list[str] = []
+        self.entry: list[str] = []  # variables
+        self.intrinsics: dict[str, str] = {}
+        self.constants: list[str] = []
+        self._count = 0
+        self.slots = Value(self, "%slots", "ptr", 1)
+        self.places = Value(self, "%places", "ptr", 1)
+        self.low = Value(self, "%low", "int64", 1)
+        self.high = Value(self, "%high", "int64", 1)
+        self.scratch = Value(self, "%scratch", "ptr", 1)
+
+    # ------------------------------------------------------------------ text
+    def line(self, text: str) -> None:
+        self.lines.append(f"  {text}")
+
+    def _fresh(self, hint: str = "v") -> str:
+        self._count += 1
+        return f"%{hint}{self._count}"
+
+    def _emit(self, text: str, elem: str, lanes: int) -> Value:
+        ref = self._fresh()
+        self.lines.append(f"  {ref} = {text}")
+        return Value(self, ref, elem, lanes)
+
+    def _call(self, name: str, elem: str, lanes: int, *args: Value, extra: str = "") -> Value:
+        result = typed(elem, lanes)
+        self._declare(name, f"{result} @{name}({', '.join(_bare(a) for a in args)}{_types(extra)})")
+        return self._emit(f"call {result} @{name}({', '.join(map(repr, args))}{extra})", elem, lanes)
+
+    def _declare(self, name: str, signature: str) -> None:
+        self.intrinsics[name] = f"declare {signature}"
+
+    def text(self) -> str:
+        """The module: this kernel and what it calls."""
+        head = [*self.constants, *self.intrinsics.values()]
+        start = (f"define i64 @{self.name}(ptr noalias %slots, ptr noalias %places, i64 %low, "
+                 f"i64 %high, ptr noalias %scratch) nounwind {{")
+        body = [start, "entry:", *self.entry, *self.lines, "  ret i64 0", "}"]
+        return "\n".join([*head, *body]) + "\n"
+
+    # ------------------------------------------------------------------ numbers
+    def number(self, value: Number, elem: str, lanes: int = 1) -> Value:
+        """A constant of a given type."""
+        text = literal(value, elem)
+        if lanes > 1:
+            text = f"<{', '.join([f'{LLVM[elem]} {text}'] * lanes)}>"
+        return Value(self, text, elem, lanes)
+
+    def vector(self, values: Sequence[Number], elem: str) -> Value:
+        """A constant vector."""
+        inner = ", ".join(f"{LLVM[elem]} {literal(v, elem)}" for v in values)
+        return Value(self, f"<{inner}>", elem, len(values))
+
+    def iota(self, lanes: int, elem: str = "int64", step: int = 1) -> Value:
+        """0, step, 2 step ..."""
+        if lanes == 1:
+            return self.number(0, elem)
+        return self.vector([i * step for i in range(lanes)], elem)
+
+    def const(self, value: Number) -> Number:
+        """A constant that takes the type of what it meets."""
+        return value
+
+    def like(self, x: Operand, other: Value | Variable) -> Value:
+        """x with the type and lanes of `other`."""
+        if not isinstance(x, Value):
+            return self.number(x, other.elem, other.lanes)
+        return x if x.lanes == other.lanes else self.splat(x, other.lanes)
+
+    def _both(self, x: Operand, y: Operand) -> tuple[Value, Value]:
+        if not isinstance(x, Value):
+            assert isinstance(y, Value), "one operand must have a type"
+            return self.like(x, y), y
+        if not isinstance(y, Value):
+            return x, self.like(y, x)
+        if x.lanes != y.lanes:
+            return (self.splat(x, y.lanes), y) if x.lanes == 1 else (x, self.splat(y, x.lanes))
+        return x, y
+
+    # ------------------------------------------------------------------ what emit speaks to
+    def _arithmetic(self, name: str, x: Operand, y: Operand) -> Value:
+        x, y = self._both(x, y)
+        prefix = "f" if x.floating else ""
+        return self._emit(f"{prefix}{name} {x!r}, {y.ref}", x.elem, x.lanes)
+
+    def add(self, x: Operand, y: Operand) -> Value:
+        """x + y; of bools, x or y.  Of integers, adding the constant 0 writes nothing."""
+        if _is_int(y, 0):
+            return x
+        if _is_int(x, 0):
+            return y
+        x, y = self._both(x, y)
+        if x.elem == "bool":
+            return self.bits("bitwise_or", x, y)
+        return self._arithmetic("add", x, y)
+
+    def sub(self, x: Operand, y: Operand) -> Value:
+        return x if _is_int(y, 0) else self._arithmetic("sub", x, y)
+
+    def mul(self, x: Operand, y: Operand) -> Value:
+        """x y; of bools, x and y.  Of integers, multiplying by the constant 1 writes nothing."""
+        if _is_int(y, 1):
+            return x
+        if _is_int(x, 1):
+            return y
+        x, y = self._both(x, y)
+        if x.elem == "bool":
+            return self.bits("bitwise_and", x, y)
+        return self._arithmetic("mul", x, y)
+
+    def div(self, x: Operand, y: Operand) -> Value:
+        return self._arithmetic("div", x, y)
+
+    def neg(self, x: Value) -> Value:
+        if x.floating:
+            return self._emit(f"fneg {x!r}", x.elem, x.lanes)
+        return self._arithmetic("sub", 0, x)
+
+    def abs(self, x: Value) -> Value:
+        if x.floating:
+            return self._call(f"llvm.fabs.{_suffix(x)}", x.elem, x.lanes, x)
+        if x.elem in UNSIGNED:
+            return x
+        return self._call(f"llvm.abs.{_suffix(x)}", x.elem, x.lanes, x, extra=", i1 false")
+
+    def max(self, x: Operand, y: Operand) -> Value:
+        """The larger; NaN where one is NaN; of 0.0 and -0.0 (which NumPy leaves open), y."""
+        return self._extreme("gt", "max", x, y)
+
+    def min(self, x: Operand, y: Operand) -> Value:
+        return self._extreme("lt", "min", x, y)
+
+    def _extreme(self, better: str, name: str, x: Operand, y: Operand) -> Value:
+        x, y = self._both(x, y)
+        if x.floating:
+            # One instruction on x86 (y where either is NaN), one test for a NaN in x.
+            chosen = self.select(self.compare(better, x, y), x, y)
+            return self.select(self.compare("ne", x, x), x, chosen)
+        if x.elem == "bool":
+            return self.bits("bitwise_or" if name == "max" else "bitwise_and", x, y)
+        sign = "u" if x.elem in UNSIGNED else "s"
+        return self._call(f"llvm.{sign}{name}.{_suffix(x)}", x.elem, x.lanes, x, y)
+
+    def select(self, condition: Value, x: Operand, y: Operand) -> Value:
+        x, y = self._both(x, y)
+        if condition.lanes != x.lanes:
+            if condition.lanes == 1:
+                condition = self.splat(condition, x.lanes)
+            else:
+                x, y = self.splat(x, condition.lanes), self.splat(y, condition.lanes)
+        return self._emit(f"select {condition!r}, {x!r}, {y!r}", x.elem, x.lanes)
+
+    def compare(self, name: str, x: Operand, y: Operand) -> Value:
+        x, y = self._both(x, y)
+        real, whole = _COMPARE[name]
+        if x.floating:
+            how = f"fcmp {real}"
+        else:
+            sign = "" if whole in ("eq", "ne") else "u" if x.elem in UNSIGNED else "s"
+            how = f"icmp {sign}{whole}"
+        return self._emit(f"{how} {x!r}, {y.ref}", "bool", x.lanes)
+
+    def bits(self, name: str, x: Value, *others: Operand) -> Value:
+        if name in ("logical_not", "bitwise_not"):
+            ones = self.number(True if x.elem == "bool" else -1, x.elem, x.lanes)
+            return self._emit(f"xor {x!r}, {ones.ref}", x.elem, x.lanes)
+        x, y = self._both(x, *others)
+        if name == "right_shift":
+            how = "lshr" if x.elem in UNSIGNED else "ashr"
+        else:
+            how = _BITS[name]
+        if how in ("shl", "lshr", "ashr"):
+            return self._shift(how, x, y)
+        return self._emit(f"{how} {x!r}, {y.ref}", x.elem, x.lanes)
+
+    def _shift(self, how: str, x: Value, y: Value) -> Value:
+        """A shift by the width or more, which LLVM leaves open, leaves nothing but the sign."""
+        if not y.ref.startswith("%"):
+            return self._emit(f"{how} {x!r}, {y.ref}", x.elem, x.lanes)
+        width = BITS[x.elem]
+        inside = self._emit(f"icmp ult {y!r}, {self.number(width, y.elem, y.lanes).ref}", "bool",
+                            y.lanes)
+        safe = self.select(inside, y, width - 1)
+        shifted = self._emit(f"{how} {x!r}, {safe.ref}", x.elem, x.lanes)
+        return shifted if how == "ashr" else self.select(inside, shifted, 0)
+
+    def math(self, name: str, x: Value, *others: Any) -> Value:
+        """exp, log, tanh ...: see math.py."""
+        return math.FUNCTIONS[name](self, x, *others)
+
+    def power(self, x: Value, exponent: Number) -> Value:
+        """x to a number that is fixed in the graph."""
+        return math.power(self, x, exponent)
+
+    def cast(self, x: Value, dtype: Any) -> Value:
+        """x as another dtype: to integers towards zero, to bool by comparing with zero."""
+        elem = getattr(dtype, "name", dtype)
+        if elem == x.elem:
+            return x
+        if elem == "bool":
+            return self.compare("ne", x, 0)
+        if x.elem == "bfloat16" and elem != "float32":
+            return self.cast(self.cast(x, "float32"), elem)
+        if elem == "bfloat16" and x.elem != "float32":
+            return self.cast(self.cast(x, "float32"), elem)
+        if elem == "bfloat16":
+            return self._to_bfloat16(x)
+        if x.elem == "bfloat16":
+            wide = self._emit(f"zext {self.bitcast(x, 'int16')!r} to {typed('int32', x.lanes)}",
+                              "int32", x.lanes)
+            return self.bitcast(wide << 16, "float32")
+        return self._emit(f"{_conversion(x.elem, elem)} {x!r} to {typed(elem, x.lanes)}", elem,
+                          x.lanes)
+
+    def _to_bfloat16(self, x: Value) -> Value:
+        """Rounded to nearest even, by hand: LLVM would call a library on most hosts."""
+        whole = self.bitcast(x, "uint32")
+        odd = (whole >> 16) & 1
+        rounded = (whole + odd + 0x7FFF) >> 16
+        quiet = (whole >> 16) | 0x40
+        kept = self.select(self.compare("ne", x, x), quiet, rounded)
+        return self.bitcast(self._emit(f"trunc {kept!r} to {typed('uint16', x.lanes)}", "uint16",
+                                       x.lanes), "bfloat16")
+
+    # ------------------------------------------------------------------ more arithmetic
+    def fma(self, x: Operand, y: Operand, z: Value) -> Value:
+        """x y + z, rounded once, where the host can; else twice (see Target.fma)."""
+        x, y = self.like(x, z), self.like(y, z)
+        if not self.target.fma:
+            return self.add(self.mul(x, y), z)
+        return self._call(f"llvm.fma.{_suffix(z)}", z.elem, z.lanes, x, y, z)
+
+    def sqrt(self, x: Value) -> Value:
+        return self._call(f"llvm.sqrt.{_suffix(x)}", x.elem, x.lanes, x)
+
+    def rounded(self, how: str, x: Value) -> Value:
+        """floor, ceil, trunc or roundeven, by an instruction where the host has one."""
+        return self._call(f"llvm.{how}.{_suffix(x)}", x.elem, x.lanes, x)
+
+    def bitcast(self, x: Value, elem: str) -> Value:
+        """The same bits as another type of the same width."""
+        if LLVM[elem] == LLVM[x.elem]:
+            return Value(self, x.ref, elem, x.lanes)
+        return self._emit(f"bitcast {x!r} to {typed(elem, x.lanes)}", elem, x.lanes)
+
+    def quotient(self, x: Index, n: int) -> Index:
+        """x // n of an index, which is not negative."""
+        if isinstance(x, int):
+            return x // n
+        if n == 1:
+            return x
+        return self._emit(f"udiv {x!r}, {self.number(n, x.elem, x.lanes).ref}", x.elem, x.lanes)
+
+    def modulo(self, x: Index, n: int) -> Index:
+        """x % n of an index, which is not negative."""
+        if isinstance(x, int):
+            return x % n
+        if n == 1:
+            return 0
+        return self._emit(f"urem {x!r}, {self.number(n, x.elem, x.lanes).ref}", x.elem, x.lanes)
+
+    # ------------------------------------------------------------------ lanes
+    def splat(self, x: Operand, lanes: int, elem: str = "") -> Value:
+        """The same scalar in every lane."""
+        if not isinstance(x, Value):
+            return self.number(x, elem, lanes)
+        if lanes == 1 or x.lanes == lanes:
+            return x
+        if not x.ref.startswith("%"):
+            return Value(self, f"<{', '.join([repr(x)] * lanes)}>", x.elem, lanes)
+        whole = typed(x.elem, lanes)
+        first = self._emit(f"insertelement {whole} poison, {x!r}, i32 0", x.elem, lanes)
+        return self._emit(f"shufflevector {first!r}, {whole} poison, <{lanes} x i32> "
+                          "zeroinitializer", x.elem, lanes)
+
+    def extract(self, x: Value, lane: int) -> Value:
+        if x.lanes == 1:
+            return x
+        return self._emit(f"extractelement {x!r}, i32 {lane}", x.elem, 1)
+
+    def insert(self, x: Value, y: Value, lane: int) -> Value:
+        return self._emit(f"insertelement {x!r}, {y!r}, i32 {lane}", x.elem, x.lanes)
+
+    def shuffle(self, x: Value, y: Value | None, places: Sequence[int]) -> Value:
+        """Lane i of the result is lane places[i] of x followed by y."""
+        other = y.ref if y is not None else "poison"
+        chosen = ", ".join(f"i32 {p}" for p in places)
+        return self._emit(f"shufflevector {x!r}, {x.type} {other}, <{len(places)} x i32> "
+                          f"<{chosen}>", x.elem, len(places))
+
+    def fold(self, combine, x: Value) -> Value:
+        """All lanes combined into one, by halves: the same order everywhere."""
+        while x.lanes > 1:
+            half = x.lanes // 2
+            x = combine(self.shuffle(x, None, range(half)),
+                        self.shuffle(x, None, range(half, x.lanes)))
+        return x
+
+    def first_lanes(self, count: Index, lanes: int) -> Value:
+        """A mask: lane < count."""
+        if lanes == 1:
+            return self.compare("lt", self.number(0, "int64"), count)
+        return self.compare("lt", self.iota(lanes, "int32"), self.cast(
+            self.index(count), "int32"))
+
+    # ------------------------------------------------------------------ control
+    def index(self, x: Index) -> Value:
+        return x if isinstance(x, Value) else self.number(x, "int64")
+
+    def variable(self, initial: Value) -> Variable:
+        """A register that can be set again."""
+        ref = self._fresh("var")
+        self.entry.append(f"  {ref} = alloca {initial.type}, align 64")
+        variable = Variable(self, ref, initial.elem, initial.lanes)
+        variable.set(initial)
+        return variable
+
+    @contextmanager
+    def loop(self, start: Index, stop: Index, step: int = 1) -> Iterator[Value]:
+        """for i in range(start, stop, step)"""
+        i = self.variable(self.index(start))
+        head, body, done = (self._fresh(k)[1:] for k in ("head", "body", "done"))
+        self.line(f"br label %{head}")
+        self.lines.append(f"{head}:")
+        value = i.get()
+        inside = self.compare("lt", value, self.index(stop))
+        self.line(f"br {inside!r}, label %{body}, label %{done}")
+        self.lines.append(f"{body}:")
+        yield value
+        i.set(value + step)
+        self.line(f"br label %{head}")
+        self.lines.append(f"{done}:")
+
+    @contextmanager
+    def when(self, condition: Value) -> Iterator[None]:
+        """if condition: ..."""
+        then, done = self._fresh("then")[1:], self._fresh("done")[1:]
+        self.line(f"br {condition!r}, label %{then}, label %{done}")
+        self.lines.append(f"{then}:")
+        yield
+        self.line(f"br label %{done}")
+        self.lines.append(f"{done}:")
+
+    def leave(self, condition: Value, code: int) -> None:
+        """Return `code` from the kernel if the condition holds: an error."""
+        leave, stay = self._fresh("leave")[1:], self._fresh("stay")[1:]
+        self.line(f"br {condition!r}, label %{leave}, label %{stay}")
+        self.lines += [f"{leave}:", f"  ret i64 {code}", f"{stay}:"]
+
+    # ------------------------------------------------------------------ memory
+    def buffer(self, place: int) -> Value:
+        """The address of the kernel's buffer number `place`."""
+        number = self._emit(f"load i32, ptr {self._step(self.places, 'i32', place)}", "int32", 1)
+        where = self._emit(f"getelementptr ptr, ptr %slots, {number!r}", "ptr", 1)
+        return self._emit(f"load ptr, ptr {where.ref}", "ptr", 1)
+
+    def _step(self, base: Value, type: str, index: Index) -> str:
+        if isinstance(index, int):
+            if index == 0:
+                return base.ref
+            index = self.number(index, "int64")
+        return self._emit(f"getelementptr {type}, {base!r}, {index!r}", "ptr", index.lanes).ref
+
+    def offset(self, base: Value, elem: str, index: Index) -> Value:
+        """The address of element `index`."""
+        return Value(self, self._step(base, _stored(elem), index), "ptr", 1)
+
+    def load(self, base: Value, index: Index, elem: str, lanes: int = 1,
+             mask: Value | None = None, align: int | None = None) -> Value:
+        """Elements index ... index + lanes; those that `mask` leaves out are 0 and not read."""
+        stored = "uint8" if elem == "bool" else elem
+        where = self._step(base, _stored(elem), index)
+        align = align or max(BITS[stored] // 8, 1)
+        whole = typed(stored, lanes)
+        if mask is None:
+            found = self._emit(f"load {whole}, ptr {where}, align {align}", stored, lanes)
+        elif lanes == 1:
+            found = self._guarded_load(where, stored, mask)
+        else:
+            found = self._masked_load(where, stored, lanes, mask, align)
+        return self._loaded(found, elem)
+
+    def _loaded(self, x: Value, elem: str) -> Value:
+        return self.compare("ne", x, 0) if elem == "bool" else x
+
+    def _masked_load(self, where: str, elem: str, lanes: int, mask: Value, align: int) -> Value:
+        whole = typed(elem, lanes)
+        name = f"llvm.masked.load.{_vector_suffix(elem, lanes)}.p0"
+        self._declare(name, f"{whole} @{name}(ptr, i32, <{lanes} x i1>, {whole})")
+        return self._emit(f"call {whole} @{name}(ptr {where}, i32 {align}, {mask!r}, {whole} "
+                          "zeroinitializer)", elem, lanes)
+
+    def _guarded_load(self, where: str, elem: str, mask: Value) -> Value:
+        """One element, read only if the mask holds."""
+        result = self.variable(self.number(0, "int64") if elem == "ptr" else _zero(self, elem))
+        with self.when(mask):
+            result.set(self._emit(f"load {LLVM[elem]}, ptr {where}", elem, 1))
+        return result.get()
+
+    def gather(self, base: Value, index: Value, elem: str, mask: Value | None = None) -> Value:
+        """The elements at the places `index`, one per lane."""
+        if index.lanes == 1:
+            return self.load(base, index, elem, 1, mask)
+        stored = "uint8" if elem == "bool" else elem
+        lanes = index.lanes
+        places = self._emit(f"getelementptr {_stored(elem)}, {base!r}, {index!r}", "ptr", lanes)
+        mask = mask or self.number(True, "bool", lanes)
+        whole = typed(stored, lanes)
+        name = f"llvm.masked.gather.{_vector_suffix(stored, lanes)}.v{lanes}p0"
+        self._declare(name, f"{whole} @{name}(<{lanes} x ptr>, i32, <{lanes} x i1>, {whole})")
+        found = self._emit(f"call {whole} @{name}(<{lanes} x ptr> {places.ref}, i32 "
+                           f"{max(BITS[stored] // 8, 1)}, {mask!r}, {whole} zeroinitializer)",
+                           stored, lanes)
+        return self._loaded(found, elem)
+
+    def store(self, base: Value, index: Index, x: Value, mask: Value | None = None,
+              align: int | None = None) -> None:
+        """Write x to the elements from `index` on, those that `mask` holds."""
+        x, elem = self._to_store(x)
+        where = self._step(base, LLVM[elem], index)
+        align = align or max(BITS[elem] // 8, 1)
+        if mask is None:
+            self.line(f"store {x!r}, ptr {where}, align {align}")
+        elif x.lanes == 1:
+            with self.when(mask):
+                self.line(f"store {x!r}, ptr {where}, align {align}")
+        else:
+            name = f"llvm.masked.store.{_vector_suffix(elem, x.lanes)}.p0"
+            self._declare(name, f"void @{name}({x.type}, ptr, i32, <{x.lanes} x i1>)")
+            self.line(f"call void @{name}({x!r}, ptr {where}, i32 {align}, {mask!r})")
+
+    def scatter(self, base: Value, index: Value, x: Value, mask: Value | None = None) -> None:
+        """Write lane by lane to the places `index`; of equal places the last lane stays."""
+        x, elem = self._to_store(x)
+        for lane in range(x.lanes):
+            one = None if mask is None else self.extract(mask, lane)
+            self.store(base, self.extract(index, lane), self.extract(x, lane), one)
+
+    def _to_store(self, x: Value) -> tuple[Value, str]:
+        if x.elem != "bool":
+            return x, x.elem
+        return self._emit(f"zext {x!r} to {typed('uint8', x.lanes)}", "uint8", x.lanes), "uint8"
+
+    def prefetch(self, base: Value, elem: str, index: Index) -> None:
+        """Ask for the cache line of an element before it is needed."""
+        self._declare("llvm.prefetch.p0", "void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        where = self._step(base, _stored(elem), index)
+        self.line(f"call void @llvm.prefetch.p0(ptr {where}, i32 0, i32 3, i32 1)")
+
+
+def _is_int(x: Operand, number: int) -> bool:
+    """Whether x is that integer, as Python writes it: 0.0 added to -0.0 does something."""
+    return type(x) is int and x == number
+
+
+def _zero(b: Builder, elem: str) -> Value:
+    if elem in ("float16", "bfloat16"):
+        return Value(b, "zeroinitializer", elem, 1)
+    return b.number(0, elem)
+
+
+def _stored(elem: str) -> str:
+    return "i8" if elem == "bool" else LLVM[elem]
+
+
+def _bare(x: Value) -> str:
+    return x.type
+
+
+def _types(extra: str) -> str:
+    """The types of further constant arguments: ", i1 false" -> ", i1"."""
+    return "".join(f", {part.split()[0]}" for part in extra.split(",") if part.strip())
+
+
+def _suffix(x: Value) -> str:
+    return _vector_suffix(x.elem, x.lanes)
+
+
+_SHORT = {"double": "f64", "float": "f32", "half": "f16", "bfloat": "bf16"}
+
+
+def _vector_suffix(elem: str, lanes: int) -> str:
+    short = _SHORT.get(LLVM[elem], LLVM[elem])
+    return short if lanes == 1 else f"v{lanes}{short}"
+
+
+def _conversion(old: str, new: str) -> str:
+    if old in FLOATING and new in FLOATING:
+        return "fpext" if BITS[new] > BITS[old] else "fptrunc"
+    if old in FLOATING:
+        return "fptoui" if new in UNSIGNED else "fptosi"
+    if new in FLOATING:
+        return "uitofp" if old in UNSIGNED else "sitofp"
+    if BITS[new] < BITS[old]:
+        return "trunc"
+    if BITS[new] == BITS[old]:
+        return "bitcast"
+    return "zext" if old in UNSIGNED else "sext"
