@@ -450,6 +450,8 @@ class Builder:
 
     def shuffle(self, x: Value, y: Value | None, places: Sequence[int]) -> Value:
         """Lane i of the result is lane places[i] of x followed by y."""
+        if len(places) == 1 and places[0] < x.lanes:
+            return self.extract(x, places[0])
         other = y.ref if y is not None else "poison"
         chosen = ", ".join(f"i32 {p}" for p in places)
         return self._emit(f"shufflevector {x!r}, {x.type} {other}, <{len(places)} x i32> "
