@@ -1,0 +1,139 @@
+"""Which products a contraction sums, and where the elements of its operands lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from math import prod
+
+from .emit import Builder, Index, Value
+
+#: Index of every loop variable known so far.
+Where = dict[int, Index]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """An element exists where 0 <= offset + sum(strides[v] v) < size; elsewhere it is 0."""
+
+    offset: int
+    strides: tuple[int, ...]
+    size: int
+
+
+@dataclass(frozen=True)
+class Access:
+    """The element of a buffer at offset + sum(strides[v] v), v = the loop variables."""
+
+    place: int
+    elem: str
+    offset: int
+    strides: tuple[int, ...]
+    guards: tuple[Guard, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """out[batch, rows, columns] = sum over inner of x[batch, rows, inner] y[batch, columns, inner]
+
+    `sizes` are the lengths of the loop variables; the four groups number them.  x does not depend
+    on the columns, nor y on the rows.  Products and sums are of dtype `elem`.
+    """
+
+    sizes: tuple[int, ...]
+    batch: tuple[int, ...]
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    inner: tuple[int, ...]
+    x: Access
+    y: Access
+    elem: str
+
+    def extent(self, variables: Sequence[int]) -> int:
+        return prod(self.sizes[v] for v in variables)
+
+    def transposed(self) -> Contraction:
+        """The same sums with rows for columns."""
+        return replace(self, rows=self.columns, columns=self.rows, x=self.y, y=self.x)
+
+
+def linear(b: Builder, offset: int, strides: Sequence[int], where: Where) -> Index:
+    """offset + sum(strides[v] where[v]); constants are folded."""
+    total: Value | None = None
+    for v, i in where.items():
+        if isinstance(i, int):
+            offset += strides[v] * i
+        elif strides[v]:
+            term = i * strides[v]
+            total = term if total is None else total + term
+    return offset if total is None else total + offset
+
+
+def split(b: Builder, flat: Index, variables: Sequence[int], sizes: Sequence[int]) -> Where:
+    """The indices of variables whose row-major position is `flat`."""
+    where: Where = {}
+    for v in reversed(variables):
+        last = v == variables[0]
+        where[v] = flat if last else b.modulo(flat, sizes[v])
+        flat = flat if last else b.quotient(flat, sizes[v])
+    return where
+
+
+@contextmanager
+def nest(b: Builder, variables: Sequence[int], sizes: Sequence[int]):
+    """Loops over the variables, the last one innermost."""
+    with ExitStack() as stack:
+        where: Where = {}
+        for v in variables:
+            where[v] = 0 if sizes[v] == 1 else stack.enter_context(b.loop(0, sizes[v]))
+        yield where
+
+
+class Reader:
+    """Loads elements of an operand as numbers of dtype `elem`."""
+
+    def __init__(self, b: Builder, access: Access, elem: str):
+        self.b, self.access, self.elem = b, access, elem
+        self.base = b.buffer(access.place)
+
+    def inside(self, where: Where, vector: int | None = None, lanes: int = 1) -> Value | None:
+        """Which of the lanes along `vector` exist; None if all of them always do."""
+        found = None
+        for guard in self.access.guards:
+            step = 0 if vector is None else guard.strides[vector]
+            first = self.b.index(linear(self.b, guard.offset, guard.strides, where))
+            # One comparison for both ends: a negative position is a huge unsigned one.
+            first = self.b.cast(first, "uint32")
+            if step and lanes > 1:
+                first = self.b.splat(first, lanes) + self.b.iota(lanes, "uint32", step)
+            holds = self.b.compare("lt", first, guard.size)
+            found = holds if found is None else _both(self.b, found, holds)
+        return found
+
+    def load(self, where: Where, vector: int | None = None, lanes: int = 1,
+             mask: Value | None = None) -> Value:
+        """The elements from `where` on, `lanes` of them along `vector`; 0 where the mask is not."""
+        b, elem = self.b, self.access.elem
+        index = linear(b, self.access.offset, self.access.strides, where)
+        step = 0 if vector is None else self.access.strides[vector]
+        if lanes > 1 and mask is not None and (mask.lanes > 1 or step):
+            mask = b.splat(mask, lanes)
+        if lanes > 1 and step == 1:
+            found = b.load(self.base, index, elem, lanes, mask)
+        elif lanes > 1 and (step or mask is not None and mask.lanes > 1):
+            start = b.offset(self.base, elem, index)
+            found = b.gather(start, b.iota(lanes, "int32", step), elem, mask)
+        else:
+            found = b.load(self.base, index, elem, 1, mask)
+        return b.splat(b.cast(found, self.elem), lanes)
+
+
+def _both(b: Builder, x: Value, y: Value) -> Value:
+    lanes = max(x.lanes, y.lanes)
+    return b.splat(x, lanes) & b.splat(y, lanes)
+
+
+def multiply_add(b: Builder, x: Value, y: Value, total: Value) -> Value:
+    """x y + total: rounded once of floating-point numbers where the host can."""
+    return b.fma(x, y, total) if total.floating else total + b.mul(x, y)
