@@ -12,6 +12,7 @@ import importlib as _importlib
 
 from . import config, random
 from . import dtypes as _dtypes
+from . import tiers as _tiers
 from .config import get_num_threads, set_num_threads
 from .constants import e, finfo, iinfo, inf, nan, pi
 from .devices import device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 _threads = [os.cpu_count() or 1]
 
@@ -38,7 +39,5 @@ def target() -> str:
     return os.environ.get("CHAINRULE_TARGET", "")
 
 
-def jit() -> str:
-    """When graphs are compiled, as CHAINRULE_JIT says: "0" never, "1" at once, "auto" at the
-    second sight."""
-    return os.environ.get("CHAINRULE_JIT", "auto")
+# When graphs are compiled: "0" never, "1" at first sight, "auto" at the second.
+jit = os.environ.get("CHAINRULE_JIT", "auto")

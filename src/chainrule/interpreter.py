@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from . import config
 from .autodiff import is_leaf, release, saved_by, spent
 from .errors import AnomalyError, ChainruleError
-from .graph import COMPUTED, Node, backlog, is_pending, leaf, toposort
+from .graph import COMPUTED, Node, backlog, is_pending, leaf, structural_key, toposort
 from .scope import context, enter
 
 _running = threading.RLock()
@@ -96,9 +96,39 @@ def _relocated(error: ChainruleError, node: Node) -> ChainruleError:
 def _run(outputs: list[Node]) -> None:
     # Shallow first: what only they need is dropped before the deep ones are begun.
     outputs = sorted(outputs, key=lambda n: n.depth)
-    order = toposort(outputs, enter=is_pending)
+    compute = None if config.anomaly else compiled()
+    if compute is None:
+        order = toposort(outputs, enter=is_pending)
+        everything, key = order, None
+    else:
+        key, everything = structural_key(outputs)
+        order = [n for n in everything if n.value is None]
     waiting = _count_users(order)
-    keep = _kept(order, outputs, waiting)
+    keep = _kept(order, outputs, waiting, 1 if everything is order else 2)
+    if compute is None or not _computed(compute, key, everything, keep):
+        _interpret(order, waiting, keep)
+    for node in order:
+        _settle(node)
+
+
+def _computed(compute, key, order: list[Node], keep: set[Node]) -> bool:
+    """Let the compiled tier compute what is kept, if it has or makes a program for it."""
+    wanted = [n for n in order if n in keep]
+    values = compute(key, order, wanted)
+    if values is None:
+        return False
+    for node, value in zip(wanted, values):
+        node.value = value
+        node.depth = COMPUTED
+    return True
+
+
+def compiled():
+    """The compiled tier's `compute`, or None: set from above, since no tier knows the other."""
+    return None
+
+
+def _interpret(order: list[Node], waiting: dict[Node, int], keep: set[Node]) -> None:
     values: dict[Node, np.ndarray] = {}
     with np.errstate(all="ignore"):
         for node in order:
@@ -114,8 +144,6 @@ def _run(outputs: list[Node]) -> None:
                     waiting[x] -= 1
                     if not waiting[x]:
                         del values[x]
-    for node in order:
-        _settle(node)
 
 
 def _count_users(order: list[Node]) -> dict[Node, int]:
@@ -127,7 +155,9 @@ def _count_users(order: list[Node]) -> dict[Node, int]:
     return count
 
 
-def _kept(order: list[Node], outputs: list[Node], users: dict[Node, int]) -> set[Node]:
+def _kept(
+    order: list[Node], outputs: list[Node], users: dict[Node, int], lists: int
+) -> set[Node]:
     keep = set(outputs)
     for node in order:
         if node.requires_grad and not node.freed and not is_leaf(node):
@@ -135,8 +165,8 @@ def _kept(order: list[Node], outputs: list[Node], users: dict[Node, int]) -> set
     # A node that is referred to from outside of this run (a handle, another graph) keeps its
     # value: whoever refers to it may ask.  Reference counts tell, without a table of handles.
     for node, found in zip(order, _references(order)):
-        # Our own: as a key of users, as an input of those users, as a member of keep.
-        if found > _UNREFERRED + 1 + users[node] + (node in keep):
+        # Our own: in one or two lists, as a key of users, as an input of those users, in keep.
+        if found > _UNREFERRED + lists + users[node] + (node in keep):
             keep.add(node)
             backlog.add(node.nbytes)
     return keep
@@ -155,3 +185,37 @@ def _settle(node: Node) -> None:
     if node.requires_grad and not node.freed and not is_leaf(node):
         node.freed = spent(node)
     release(node)
+
+
+def runner(
+    outputs: Sequence[Node], leaves: Sequence[Node]
+) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
+    """A function from the values of `leaves` to those of `outputs`: the graph, to be run again.
+
+    Other leaves keep the value that they have.  Nothing is recorded, no node gets a value.
+    """
+    order = toposort(outputs)
+    place = {node: i for i, node in enumerate(order)}
+    entries = [place[x] for x in leaves if x in place]
+    given = [i for i, x in enumerate(leaves) if x in place]
+    known = {place[x]: x.value for x in order if x.op is None and x.value is not None}
+    last = {place[x]: i for i, node in enumerate(order) for x in node.inputs}
+    results = [place[x] for x in outputs]
+    steps = []
+    for i, node in enumerate(order):
+        if node.op is not None:
+            inputs = [place[x] for x in node.inputs]
+            gone = {x for x in inputs if last[x] == i} - set(results)
+            steps.append((i, node, inputs, gone))
+
+    def program(values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        found = dict(known)
+        found.update((place, values[i]) for place, i in zip(entries, given))
+        with np.errstate(all="ignore"):
+            for i, node, inputs, gone in steps:
+                found[i] = evaluate(node, [found[x] for x in inputs])
+                for x in gone:
+                    del found[x]
+        return [found[i] for i in results]
+
+    return program

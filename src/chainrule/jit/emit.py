@@ -251,7 +251,10 @@ class Builder:
         return self._emit(f"{prefix}{name} {x!r}, {y.ref}", x.elem, x.lanes)
 
     def add(self, x: Operand, y: Operand) -> Value:
-        """x + y; of bools, x or y.  Of integers, adding the constant 0 writes nothing."""
+        """x + y; of bools, x or y.  Of integers, adding the constant 0 writes nothing, and two
+        numbers of Python give a third."""
+        if not isinstance(x, Value) and not isinstance(y, Value):
+            return x + y
         if _is_int(y, 0):
             return x
         if _is_int(x, 0):
@@ -262,10 +265,14 @@ class Builder:
         return self._arithmetic("add", x, y)
 
     def sub(self, x: Operand, y: Operand) -> Value:
+        if not isinstance(x, Value) and not isinstance(y, Value):
+            return x - y
         return x if _is_int(y, 0) else self._arithmetic("sub", x, y)
 
     def mul(self, x: Operand, y: Operand) -> Value:
         """x y; of bools, x and y.  Of integers, multiplying by the constant 1 writes nothing."""
+        if not isinstance(x, Value) and not isinstance(y, Value):
+            return x * y
         if _is_int(y, 1):
             return x
         if _is_int(x, 1):

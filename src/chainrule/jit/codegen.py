@@ -1,0 +1,462 @@
+"""From a nest of loops to the instructions of one kernel: which variable becomes the vector, what
+a unit of work is, and how every instruction of the nest is written for a vector of lanes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from math import prod
+
+from .emit import BITS, Builder, Index, Value
+from .engine import NAME, Target
+from .index import Guard, Linear
+from .loops import HALF, Instruction, Nest, register
+
+OUT_OF_RANGE = 1  # what a kernel returns when an index names no element
+CHUNK = 2048  # elements of a vector variable that one unit runs over, where there is no inner loop
+GRAIN = 1 << 14  # element-instructions that are worth a hand-over between workers
+
+
+# --------------------------------------------------------------------------- fewer variables
+def merged(nest: Nest) -> Nest:
+    """The same nest with neighbouring variables made one wherever memory lets them."""
+    places = [i.where for i in nest.instructions() if i.where is not None]
+    places += [g.place for i in nest.instructions() for g in i.guards]
+    groups: dict[tuple, list[int]] = defaultdict(list)
+    for v in nest.sizes:
+        inside = tuple([v in b.inner for b in nest.blocks])
+        groups[(v in nest.parallel, inside, tuple([v in r[0] for r in nest.rows]))].append(v)
+    gone: dict[int, int] = {}
+    sizes = dict(nest.sizes)
+    steps = {v: [p.coefficient(v) for p in places] for v in nest.sizes}
+    for group in groups.values():
+        _merge_group(group, steps, sizes, gone)
+    return _without(nest, gone, sizes) if gone else nest
+
+
+def _merge_group(group: list[int], steps, sizes, gone) -> None:
+    changed = True
+    while changed:
+        changed = False
+        for a in group:
+            for b in group:
+                if a == b or a in gone or b in gone:
+                    continue
+                if steps[a] == [s * sizes[b] for s in steps[b]]:
+                    gone[a] = b
+                    sizes[b] *= sizes[a]
+                    changed = True
+
+
+def _without(nest: Nest, gone, sizes) -> Nest:
+    def shorter(x: Linear) -> Linear:
+        return Linear(x.offset, tuple([(v, c) for v, c in x.terms if v not in gone]))
+
+    for i in nest.instructions():
+        if i.where is not None:
+            i.where = shorter(i.where)
+        i.guards = tuple([Guard(shorter(g.place), g.size) for g in i.guards])
+    for b in nest.blocks:
+        b.inner = tuple([v for v in b.inner if v not in gone])
+    rows = [(tuple([v for v in r if v not in gone]), e) for r, e in nest.rows]
+    kept = {v: n for v, n in sizes.items() if v not in gone}
+    parallel = tuple([v for v in nest.parallel if v not in gone])
+    return Nest(kept, parallel, nest.blocks, nest.buffers, rows, nest.found)
+
+
+def vector_variable(nest: Nest, lanes: int) -> int | None:
+    """The variable along which most of memory is contiguous."""
+    best, chosen = 0.0, None
+    for v, n in nest.sizes.items():
+        score = 0.0
+        for block in nest.blocks:
+            runs = prod(min(nest.sizes[u], 64) for u in block.inner)
+            for i in block.code:
+                if i.do not in ("load", "store") or not i.where.variables:
+                    continue
+                step = i.where.coefficient(v)
+                worth = 0.3 if step == 0 else 1.0 if step == 1 else -0.5
+                score += worth * runs * (2 if i.do == "store" else 1)
+        score *= min(1.0, n / lanes)
+        if score > best:
+            best, chosen = score, v
+    return chosen
+
+
+# --------------------------------------------------------------------------- what a kernel is
+@dataclass
+class Code:
+    """One kernel, ready to be made machine code: its text, its units of work, its needs."""
+
+    text: str
+    units: int
+    grain: int
+    scratch: int
+    work: int  # element-instructions in all
+    buffers: list
+
+
+def lanes_of(nest: Nest, target: Target) -> int:
+    elems = {i.elem for i in nest.instructions() if i.elem}
+    if elems & {"float32", *HALF}:
+        return target.lanes("float32")
+    if "float64" in elems:
+        return target.lanes("float64")
+    widest = max((BITS[e] for e in elems if e in BITS), default=64)
+    return target.bits // max(widest, 32)
+
+
+def loop_kernel(nest: Nest, target: Target) -> Code:
+    """The code of a kernel that is only loops."""
+    nest = merged(nest)
+    lanes = lanes_of(nest, target)
+    v = vector_variable(nest, lanes)
+    b = Builder(NAME, target)
+    writer = Writer(b, nest, v, lanes if v is not None else 1)
+    work = writer.work()
+    units = writer.write()
+    each = max(work // max(units, 1), 1)
+    return Code(b.text(), units, max(1, GRAIN // each), writer.scratch, work, nest.buffers)
+
+
+_IDENTITY = {"sum": 0, "prod": 1, "any": False, "all": True}
+
+
+class Writer:
+    """Writes the instructions of a nest; `vector` is the variable whose neighbours are lanes."""
+
+    def __init__(self, b: Builder, nest: Nest, vector: int | None, lanes: int):
+        self.b, self.nest, self.vector, self.lanes = b, nest, vector, lanes
+        self.env: dict[int, Index] = {}
+        self.values: dict[int, Value] = {}
+        self.mask: Value | None = None
+        self.sums: dict[int, object] = {}
+        self.across = vector in nest.parallel  # lanes are turns, not elements of a turn
+        self.scratch = 0
+        self._rows = []
+        for variables, elem in nest.rows:
+            self._rows.append(self.scratch)
+            count = prod(nest.sizes[u] for u in variables) * (lanes if self.across else 1)
+            self.scratch += -(-count * BITS[elem] // 8 // 64) * 64 + 64
+        self._buffers: dict[int, Value] = {}
+
+    def work(self) -> int:
+        turns = prod(self.nest.sizes[v] for v in self.nest.parallel)
+        each = sum(
+            len(b.code) * prod(self.nest.sizes[v] for v in b.inner) for b in self.nest.blocks)
+        return turns * each
+
+    # ------------------------------------------------------------------ loops over turns
+    def write(self) -> int:
+        """Write the whole kernel; returns how many units of work there are."""
+        b, nest = self.b, self.nest
+        for k in range(len(nest.buffers)):
+            self._buffers[k] = b.buffer(k)
+        outer = [v for v in nest.parallel if v != self.vector]
+        units = prod(nest.sizes[v] for v in outer)
+        if not self.across:
+            with b.loop(b.low, b.high) as unit:
+                self._decode(unit, outer)
+                self._blocks(nest.blocks)
+            return units
+        n = nest.sizes[self.vector]
+        inner = any(block.inner for block in nest.blocks)
+        chunk = min(n, self.lanes if inner else max(CHUNK, self.lanes))
+        chunk = -(-chunk // self.lanes) * self.lanes
+        pieces = -(-n // chunk)
+        with b.loop(b.low, b.high) as unit:
+            piece = b.modulo(unit, pieces)
+            self._decode(b.quotient(unit, pieces), outer)
+            early = self._early()
+            start = b.mul(piece, chunk)
+            stop = n if pieces == 1 else b.min(b.add(start, chunk), n)
+            with b.loop(start, stop, self.lanes) as i:
+                self._set_vector(i, n)
+                self._blocks(nest.blocks, early)
+        return units * pieces
+
+    def _decode(self, unit: Index, variables: list[int]) -> None:
+        for v in reversed(variables[1:]):
+            self.env[v] = self.b.modulo(unit, self.nest.sizes[v])
+            unit = self.b.quotient(unit, self.nest.sizes[v])
+        if variables:
+            self.env[variables[0]] = unit
+
+    def _set_vector(self, i: Index, n: int) -> None:
+        self.env[self.vector] = i
+        if n % self.lanes:
+            self.mask = self.b.first_lanes(self.b.sub(self.b.index(n), i), self.lanes)
+
+    def _early(self) -> set[int]:
+        """Write what is the same for all lanes of a unit once, before the loop over vectors."""
+        varying = set()
+        done: set[int] = set()
+        for block in self.nest.blocks:
+            if block.inner:
+                break
+            for i in block.code:
+                if i.do == "store" or self._varies(i, varying) or i.do in ("result", "keep"):
+                    varying.add(i.out)
+                    if i.do == "found":
+                        varying.add(-2 - i.place)
+                else:
+                    self._write(i)
+                    done.add(id(i))
+        return done
+
+    def _varies(self, i: Instruction, varying: set[int]) -> bool:
+        if any(a in varying for a in i.args):
+            return True
+        places = [g.place for g in i.guards] + ([i.where] if i.where is not None else [])
+        return any(v == self.vector or -2 - v in varying for p in places for v in p.variables)
+
+    def _blocks(self, blocks, early=frozenset()) -> None:
+        for block in blocks:
+            if block.inner:
+                self._loops(block)
+            else:
+                for i in block.code:
+                    if id(i) not in early:
+                        self._write(i)
+
+    def _loops(self, block) -> None:
+        """The loops of one block around its code; sums begin before and end behind them."""
+        for i in block.code:
+            if i.do == "reduce":
+                self._begin(i, self.vector in block.inner)
+        order = [v for v in block.inner if v != self.vector]
+        if self.vector in block.inner:
+            order.append(self.vector)
+        self._nested(block, order)
+        for i in block.code:
+            if i.do == "reduce":
+                self._end(i)
+
+    def _nested(self, block, order: list[int]) -> None:
+        if not order:
+            known = dict(self.values)
+            for i in block.code:
+                self._write(i)
+            self.values = known
+            return
+        v, *rest = order
+        n = self.nest.sizes[v]
+        if v != self.vector:
+            with self.b.loop(0, n) as i:
+                self.env[v] = i
+                self._nested(block, rest)
+            return
+        with self.b.loop(0, n, self.lanes) as i:
+            before = self.mask
+            self._set_vector(i, n)
+            self._nested(block, rest)
+            self.mask = before
+
+    # ------------------------------------------------------------------ reductions
+    def _begin(self, i: Instruction, folded: bool) -> None:
+        name, elem = i.extra
+        kept = {"sum": "float64" if elem.startswith(("float", "bf")) else "int64"}.get(
+            name, register(elem))
+        lanes = self.lanes if folded or self.across else 1
+        self.sums[i.out] = self.b.variable(self.b.number(_identity(name, kept), kept, lanes))
+
+    def _reduce(self, i: Instruction) -> None:
+        name, _ = i.extra
+        variable = self.sums[i.out]
+        value = self.b.cast(self.values[i.args[0]], variable.elem)
+        value = self.b.like(value, variable)
+        if self.mask is not None and variable.lanes > 1:
+            value = self.b.select(self.mask, value, _identity(name, variable.elem))
+        variable.set(self._combine(name)(variable.get(), value))
+
+    def _combine(self, name: str):
+        return {"sum": self.b.add, "prod": self.b.mul, "amax": self.b.max, "amin": self.b.min,
+                "any": self.b.max, "all": self.b.min}[name]
+
+    def _end(self, i: Instruction) -> None:
+        name, elem = i.extra
+        total = self.sums[i.out].get()
+        if not self.across:
+            total = self.b.fold(self._combine(name), total)
+        self.values[i.out] = self._rounded(total, elem)
+
+    def _rounded(self, x: Value, elem: str) -> Value:
+        """A result as its dtype has it, in the type of its register."""
+        if elem in HALF:
+            return self.b.cast(self.b.cast(x, elem), "float32")
+        return self.b.cast(x, elem)
+
+    # ------------------------------------------------------------------ places in memory
+    def _where(self, where: Linear) -> tuple[Index, int, Value | None]:
+        """(index of the first lane, distance of the lanes, what else differs between lanes)"""
+        b = self.b
+        base: Index = where.offset
+        step, apart = 0, None
+        for v, c in where.terms:
+            at = self.env[v]
+            if isinstance(at, Value) and at.lanes > 1:
+                more = b.mul(at, c)
+                apart = more if apart is None else b.add(apart, more)
+                continue
+            if v == self.vector:
+                step = c
+            base = b.add(base, b.mul(at, c))
+        return base, step, apart
+
+    def _guard(self, guards) -> Value | None:
+        """Whether all guards hold, as a mask or a single bool."""
+        result = None
+        for g in guards:
+            base, step, apart = self._where(g.place)
+            place = self.b.index(base)
+            if step or apart is not None:
+                place = self._spread(base, step, apart)
+            held = self.b.compare("lt", self.b.bitcast(place, "uint64"), g.size)
+            result = held if result is None else self.b.bits("logical_and", result, held)
+        return result
+
+    def _spread(self, base: Index, step: int, apart: Value | None) -> Value:
+        lanes = self.b.iota(self.lanes, "int64", step)
+        place = self.b.add(lanes, base) if isinstance(base, Value) or base else lanes
+        return place if apart is None else self.b.add(place, apart)
+
+    def _masked(self, guard: Value | None, lanes: int) -> Value | None:
+        if lanes == 1:
+            return guard
+        if guard is None:
+            return self.mask
+        guard = self.b.splat(guard, lanes)
+        return guard if self.mask is None else self.b.bits("logical_and", guard, self.mask)
+
+    def _load(self, i: Instruction) -> Value:
+        base, step, apart = self._where(i.where)
+        guard = self._guard(i.guards)
+        memory, elem = self._buffers[i.place], i.extra
+        many = step or apart is not None or (guard is not None and guard.lanes > 1)
+        lanes = self.lanes if many else 1
+        mask = self._masked(guard, lanes)
+        if apart is None and (step == 1 or lanes == 1):
+            x = self.b.load(memory, base, elem, lanes, mask)
+        elif apart is None and step == 0:
+            x = self.b.load(memory, base, elem, 1, self.b.fold(self.b.max, guard))
+        else:
+            start = self.b.offset(memory, elem, base)
+            x = self.b.gather(start, self._spread(0, step, apart), elem, mask)
+        return self.b.cast(x, "float32") if elem in HALF else x
+
+    def _store(self, i: Instruction) -> None:
+        base, step, apart = self._where(i.where)
+        x, memory = self.values[i.args[0]], self._buffers[i.place]
+        x = self.b.cast(x, i.elem)
+        if not step and apart is None:
+            self.b.store(memory, base, self.b.extract(x, 0))
+            return
+        x = self.b.splat(x, self.lanes)
+        if step == 1 and apart is None:
+            self.b.store(memory, base, x, self.mask)
+        else:
+            start = self.b.offset(memory, i.elem, base)
+            self.b.scatter(start, self._spread(0, step, apart), x, self.mask)
+
+    def _row(self, i: Instruction) -> tuple[Value, Index]:
+        """Where the present element of a row kept in scratch lies."""
+        variables, elem = self.nest.rows[i.place]
+        order = [v for v in variables if v != self.vector]
+        order += [v for v in variables if v == self.vector]
+        place: Index = 0
+        for v in order:
+            place = self.b.add(self.b.mul(place, self.nest.sizes[v]), self.env[v])
+        if self.across:
+            place = self.b.mul(place, self.lanes)
+        return self.b.offset(self.b.scratch, "uint8", self._rows[i.place]), place
+
+    def _kept_lanes(self, i: Instruction) -> int:
+        return self.lanes if self.across or self.vector in self.nest.rows[i.place][0] else 1
+
+    # ------------------------------------------------------------------ instructions
+    def _write(self, i: Instruction) -> None:
+        if i.do == "store":
+            self._store(i)
+        elif i.do == "reduce":
+            self._reduce(i)
+        elif i.do == "keep":
+            base, place = self._row(i)
+            mask = None if self.across else self.mask
+            self.b.store(base, place, self.b.splat(self.values[i.args[0]], self._kept_lanes(i)),
+                         mask if self._kept_lanes(i) > 1 else None)
+        elif i.do == "found":
+            self.env[i.place] = self._find(i)
+        elif i.do != "result":
+            self.values[i.out] = getattr(self, f"_do_{i.do}")(i)
+
+    def _do_load(self, i: Instruction) -> Value:
+        return self._load(i)
+
+    def _do_kept(self, i: Instruction) -> Value:
+        base, place = self._row(i)
+        return self.b.load(base, place, i.elem, self._kept_lanes(i))
+
+    def _do_number(self, i: Instruction) -> Value:
+        return self.b.number(i.extra, i.elem)
+
+    def _do_index(self, i: Instruction) -> Value:
+        base, step, apart = self._where(i.where)
+        if step or apart is not None:
+            return self._spread(base, step, apart)
+        return self.b.index(base)
+
+    def _do_choose(self, i: Instruction) -> Value:
+        yes, no = (self.values[a] for a in i.args)
+        return self.b.select(self._guard(i.guards), yes, no)
+
+    def _do_op(self, i: Instruction) -> Value:
+        op, attrs = i.extra
+        args = [self.values[a] for a in i.args]
+        x = op.emit(self.b, *args, **attrs)
+        if not isinstance(x, Value):
+            x = self.b.number(x, register(i.elem))
+        return self._rounded(x, i.elem) if i.elem in HALF else x
+
+    def _named(self, i: Instruction) -> tuple[Value, Value, Value]:
+        base, named, value, here = (self.values[a] for a in i.args)
+        named = self.b.cast(named, "int64")
+        self._check(named, i.extra)
+        return base, value, self.b.compare("eq", named, here)
+
+    def _do_add_where(self, i: Instruction) -> Value:
+        base, value, hit = self._named(i)
+        return self.b.select(hit, self.b.add(base, value), base)
+
+    def _do_set_where(self, i: Instruction) -> Value:
+        base, value, hit = self._named(i)
+        return self.b.select(hit, value, base)
+
+    def _find(self, i: Instruction) -> Value:
+        """An index found in memory, counted from the end if it is negative."""
+        x = self.b.cast(self.values[i.args[0]], "int64")
+        x = self.b.select(self.b.compare("lt", x, 0), self.b.add(x, i.extra), x)
+        self._check(x, i.extra)
+        return x
+
+    def _check(self, x: Value, size: int) -> None:
+        """Leave with an error if an index that counts lies outside."""
+        bad = self.b.compare("ge", self.b.bitcast(x, "uint64"), size)
+        if bad.lanes > 1:
+            if self.mask is not None:
+                bad = self.b.bits("logical_and", bad, self.mask)
+            bad = self.b.fold(self.b.max, bad)
+        self.b.leave(bad, OUT_OF_RANGE)
+
+
+def _identity(name: str, elem: str):
+    if name in _IDENTITY:
+        return _IDENTITY[name]
+    low = name == "amax"
+    if elem.startswith("float"):
+        return float("-inf") if low else float("inf")
+    if elem == "bool":
+        return not low
+    if elem.startswith("uint"):
+        return 0 if low else (1 << BITS[elem]) - 1
+    top = 1 << (BITS[elem] - 1)
+    return -top if low else top - 1

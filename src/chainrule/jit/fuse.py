@@ -1,0 +1,539 @@
+"""Nodes to kernels: what is computed together.
+
+Nodes are taken in their order.  An elementwise or movement node that one other node uses is not
+computed by itself: it is written out where it is used.  Any other joins the kernel that computes
+the last of what it needs, if in that kernel's loops every element meets just the elements it
+needs; else it starts a kernel.  So a contraction takes what follows element by element (bias,
+activation, the optimizer's update), and a reduction keeps its neighbours: a softmax is one kernel
+over rows, in which each row passes several times through the nearest cache.
+
+What one kernel computes and another needs is stored; everything else stays in registers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+from ..graph import Node
+from ..ops import elementwise as ew
+from ..ops import indexing as ix
+from ..ops import reduction as rd
+from ..ops.contraction import contract
+from ..ops.op import reshape
+from ..shapes import size
+from . import math
+from .index import (
+    ZERO,
+    Guard,
+    Index,
+    Linear,
+    NotLinear,
+    Space,
+    lifted,
+    parts,
+    stretched,
+)
+
+MOST_MEMBERS = 80  # a larger kernel would run out of registers
+FEWEST_UNITS = 8  # a fusion that leaves less to do in parallel is not worth it,
+SMALL = 1 << 14  # unless there is little to do at all
+DEEPEST = 60  # nodes written out within each other
+CHEAP = 4  # instructions that are rather done again than stored and read back
+
+REDUCTIONS = {rd.sum_, rd.amax, rd.amin, rd.prod, rd.any_, rd.all_}
+
+
+@dataclass(eq=False)
+class Member:
+    """A node computed in a kernel: which element in which turn of the loops."""
+
+    node: Node
+    index: Index
+    operand: Index | None = None  # of a reduction: the element of its input
+
+
+@dataclass(eq=False)
+class Kernel:
+    """Members that run in one nest of loops, or one node that needs a kernel of its own."""
+
+    number: int
+    kind: str  # loops | contract | host
+    space: Space
+    parallel: set[int] = field(default_factory=set)  # variables whose turns are independent
+    members: list[Member] = field(default_factory=list)
+    sources: set[Node] = field(default_factory=set)  # what it reads from memory
+    shapes: dict[tuple, Index] = field(default_factory=dict)  # an index for this shape
+
+    def own(self, node: Node) -> Member:
+        return self._by_node[node]
+
+    def __post_init__(self):
+        self._by_node: dict[Node, Member] = {}
+
+    def add(self, member: Member) -> None:
+        self.members.append(member)
+        self._by_node[member.node] = member
+        self.shapes.setdefault(member.node.shape, member.index)
+
+    def __contains__(self, node: Node) -> bool:
+        return node in self._by_node
+
+
+Source = tuple[Node, Linear, Index | None]  # node in memory or register, its flat place, its index
+
+
+class Fusion:
+    """The kernels of a graph, in an order in which they can run."""
+
+    def __init__(self, order: Sequence[Node], outputs: Iterable[Node]):
+        self.outputs = set(outputs)
+        self.uses = Counter(x for n in order for x in n.inputs)
+        self.kernels: list[Kernel] = []
+        self.home: dict[Node, Kernel] = {}
+        self._weight: dict[Node, int] = {}
+        self._depth: dict[Node, int] = {}
+        self._scalars: Kernel | None = None
+        self._siblings: dict[tuple, Kernel] = {}
+        for node in order:
+            if node.value is None:
+                self._place(node)
+        self.stored = self._find_stored()
+
+    # ------------------------------------------------------------------ which nodes have a home
+    def _place(self, node: Node) -> None:
+        if 0 in node.shape and node not in self.outputs:
+            return
+        if node.op is contract:
+            self._contract(node)
+        elif node.op in REDUCTIONS:
+            self._reduce(node)
+        elif not is_loop(node):
+            self._host(node)
+        elif node in self.outputs or not self._is_inline(node):
+            self.materialize(node)
+
+    def _is_inline(self, node: Node) -> bool:
+        """Whether the node is written out where it is used, and not computed by itself."""
+        weight = self._weight[node] = self._cost(node)
+        depth = self._depth[node] = 1 + max(
+            [self._depth.get(x, 0) for x in node.inputs if x not in self.home], default=0)
+        if depth > DEEPEST:
+            return False
+        if node.op.kind == "movement" or node.op is ew.constant or is_read(node):
+            return True
+        if self.uses[node] <= 1:
+            return True
+        if size(node.shape) == 1 and weight < 16:
+            return True
+        return weight <= CHEAP and len(self._deep_sources(node)) <= 1
+
+    def _cost(self, node: Node) -> int:
+        """Instructions to compute one element, with what is written out in it."""
+        own = 0 if node.op.kind != "elementwise" else getattr(math, "COST", {}).get(node.op.name, 1)
+        return own + sum(self._weight.get(x, 0) for x in node.inputs if x not in self.home)
+
+    def _deep_sources(self, node: Node) -> set[Node]:
+        """What is computed elsewhere and would have to be stored for this node's sake."""
+        found, stack = set(), list(node.inputs)
+        while stack:
+            x = stack.pop()
+            if x in self.home:
+                found.add(x)
+            elif x.value is None:
+                stack += x.inputs
+        return found
+
+    def _latest(self, node: Node) -> int:
+        """The number of the last kernel that this node's inputs need; -1 for none."""
+        latest, stack, seen = -1, list(node.inputs), set()
+        while stack:
+            x = stack.pop()
+            if x in seen:
+                continue
+            seen.add(x)
+            if x in self.home:
+                latest = max(latest, self.home[x].number)
+            elif x.value is None:
+                stack += x.inputs
+        return latest
+
+    # ------------------------------------------------------------------ kernels
+    def _new(self, kind: str) -> Kernel:
+        kernel = Kernel(len(self.kernels), kind, Space())
+        self.kernels.append(kernel)
+        return kernel
+
+    def _host(self, node: Node) -> None:
+        """One node that the interpreter computes."""
+        for x in node.inputs:
+            self.in_memory(x)
+        kernel = self._new("host")
+        kernel.add(Member(node, (ZERO,) * node.ndim))
+        self.home[node] = kernel
+
+    def in_memory(self, node: Node) -> None:
+        """See to it that this node's value can be read from memory."""
+        if node.value is None and node not in self.home:
+            self.materialize(node)
+
+    def materialize(self, node: Node) -> None:
+        """Compute an elementwise or movement node in some kernel."""
+        latest = self._latest(node)
+        for kernel in self._candidates(node, latest):
+            index = self._fit(kernel, node)
+            if index is not None:
+                self._join(kernel, Member(node, index))
+                return
+        while True:
+            kernel = Kernel(len(self.kernels), "loops", Space())
+            index = tuple([kernel.space.new(n) for n in node.shape])
+            try:
+                self._check(kernel, node, index)
+                break
+            except NotLinear as problem:
+                if not self._resolve(problem.node, node):
+                    self._host(node)
+                    return
+        kernel.number = len(self.kernels)
+        self.kernels.append(kernel)
+        kernel.parallel = kernel.space.variables(index)
+        self._join(kernel, Member(node, index))
+        if size(node.shape) == 1:
+            self._scalars = kernel
+
+    def _candidates(self, node: Node, latest: int) -> Iterator[Kernel]:
+        if latest >= 0:
+            yield self.kernels[latest]
+        if size(node.shape) == 1 and self._scalars is not None and self._scalars.number > latest:
+            yield self._scalars
+        sibling = self._siblings.get(node.shape)
+        if sibling is not None and sibling.number > latest and size(node.shape) > 1:
+            if self._reads(node) & sibling.sources:
+                yield sibling
+
+    def _reads(self, node: Node) -> set[Node]:
+        found, stack = set(), list(node.inputs)
+        while stack:
+            x = stack.pop()
+            if x in self.home or (x.value is not None and x.shape):
+                found.add(x)
+            elif x.value is None:
+                stack += x.inputs
+        return found
+
+    def _resolve(self, problem: Node, node: Node) -> bool:
+        """Bring to memory what cannot be read through an index map; False if that is the node."""
+        if problem.op is reshape:
+            self.in_memory(problem.inputs[0])
+            return True
+        if problem is node:
+            return False
+        self._host(problem)
+        return True
+
+    def _join(self, kernel: Kernel, member: Member) -> None:
+        kernel.add(member)
+        self.home[member.node] = kernel
+        kernel.sources |= {x for x in self._reads(member.node) if self.home.get(x) is not kernel}
+        if kernel.kind == "loops" and member.operand is None:
+            self._siblings[member.node.shape] = kernel
+
+    # ------------------------------------------------------------------ fitting into loops
+    def _fit(self, kernel: Kernel, node: Node) -> Index | None:
+        """The index at which `node` can be computed within the kernel's loops, or None."""
+        if kernel.kind == "host" or len(kernel.members) >= MOST_MEMBERS:
+            return None
+        try:
+            index = self._index(kernel, node)
+            if index is None or not self._check(kernel, node, index):
+                return None
+        except NotLinear:
+            return None
+        if not kernel.parallel_vars() <= kernel.space.variables(index):
+            return None
+        return index
+
+    def _index(self, kernel: Kernel, node: Node) -> Index | None:
+        found = self._lift(kernel, node, {})
+        if found is None:
+            found = kernel.shapes.get(node.shape)
+            return found
+        if None in found:
+            if kernel.kind == "contract":
+                return None
+            found = self._completed(kernel, node, found)
+        return tuple(found)
+
+    def _completed(self, kernel: Kernel, node: Node, index: list) -> list:
+        """Axes that no member tells get a loop: one of this length, or a new one."""
+        known = kernel.shapes.get(node.shape)
+        if known is not None and all(i is None or i == k for i, k in zip(index, known)):
+            return list(known)
+        space = kernel.space
+        used = space.variables(tuple([i for i in index if i is not None]))
+        free = [
+            v for v, n in enumerate(space.sizes)
+            if v not in used | kernel.parallel_vars() and v not in space.splits
+            and v not in space.found
+        ]
+        result = []
+        for i, n in zip(index, node.shape):
+            if i is None:
+                v = next((v for v in free if space.sizes[v] == n), None)
+                if v is not None:
+                    free.remove(v)
+                i = space.new(n) if v is None else Linear(0, ((v, 1),))
+            result.append(i)
+        return result
+
+    def _lift(self, kernel: Kernel, node: Node, memo: dict) -> list | None:
+        """The index of `node` as far as the members below it tell."""
+        if node in memo:
+            return memo[node]
+        memo[node] = None
+        if node in kernel:
+            memo[node] = list(kernel.space.resolved(kernel.own(node).index))
+        elif node.value is None and node not in self.home:
+            if node.op.kind == "movement":
+                below = self._lift(kernel, node.inputs[0], memo)
+                memo[node] = below and lifted(kernel.space, node, below)
+            else:
+                memo[node] = self._lift_elementwise(kernel, node, memo)
+        return memo[node]
+
+    def _lift_elementwise(self, kernel: Kernel, node: Node, memo: dict) -> list | None:
+        """What is known of the inputs is known of the result, axis by axis."""
+        result: list | None = None
+        if is_read(node):
+            return None
+        for x in node.inputs:
+            below = self._lift(kernel, x, memo)
+            if below is None or len(x.shape) > node.ndim:
+                continue
+            result = result or [ZERO if n == 1 else None for n in node.shape]
+            lead = node.ndim - x.ndim
+            for a, (i, n) in enumerate(zip(below, x.shape)):
+                if n != 1 and result[lead + a] is None:
+                    result[lead + a] = i
+        return result
+
+    def _check(self, kernel: Kernel, node: Node, index: Index) -> bool:
+        """Whether every member that the node needs is met at its own index.
+
+        An operand needs no more than its own turn: nothing that other turns compute.
+        """
+        space = kernel.space
+        for x, place, _ in list(self.below(space, node, index)):
+            if x in kernel:
+                own = kernel.own(x)
+                if space.flat(own.index, x.shape) != space.resolve(place):
+                    return False
+        return True
+
+    # ------------------------------------------------------------------ what a node needs
+    def below(self, space: Space, node: Node, index: Index) -> Iterator[Source]:
+        """What is in memory or a register below one element of a node that is written out."""
+        stack = [(node, index)]
+        seen = set()
+        while stack:
+            node, index = stack.pop()
+            for x, i in needs(space, node, index, self.home):
+                if x.value is not None or x in self.home:
+                    place = i if isinstance(i, Linear) else space.flat(i, x.shape)
+                    yield x, place, None
+                elif (x, i) not in seen:
+                    seen.add((x, i))
+                    stack.append((x, i))
+
+    # ------------------------------------------------------------------ reductions
+    def _reduce(self, node: Node) -> None:
+        (x,) = node.inputs
+        kernel = self.kernels[latest] if (latest := self._latest(node)) >= 0 else None
+        if kernel is not None and kernel.kind == "loops" and self._reduce_within(kernel, node):
+            return
+        while True:
+            kernel = Kernel(len(self.kernels), "loops", Space())
+            operand = tuple([kernel.space.new(n) for n in x.shape])
+            try:
+                if x.value is None and x not in self.home:
+                    self._check(kernel, x, operand)
+                break
+            except NotLinear as problem:
+                if not self._resolve(problem.node, x):
+                    self._host(x)
+        kernel.number = len(self.kernels)
+        self.kernels.append(kernel)
+        index = _kept(operand, node.attrs["axis"])
+        kernel.parallel = kernel.space.variables(index)
+        kernel.shapes[x.shape] = operand
+        self._join(kernel, Member(node, index, operand))
+
+    def _reduce_within(self, kernel: Kernel, node: Node) -> bool:
+        """Reduce in a kernel's loops: its other turns stay parallel, these become a loop inside."""
+        (x,) = node.inputs
+        if len(kernel.members) >= MOST_MEMBERS:
+            return False
+        try:
+            operand = self._index(kernel, x)
+            if operand is None or not self._check_operand(kernel, x, operand):
+                return False
+        except NotLinear:
+            return False
+        space = kernel.space
+        index = _kept(operand, node.attrs["axis"])
+        kept = space.variables(index)
+        inner = space.variables(operand) - kept
+        parallel = kernel.parallel_vars() - inner
+        if not kept <= parallel or not parallel <= kept:
+            return False
+        for m in kernel.members:
+            if m.operand is not None and space.variables(m.index) & inner:
+                return False
+        if len(parallel) < len(kernel.parallel_vars()):
+            units = prod(space.sizes[v] for v in parallel)
+            if units < FEWEST_UNITS and size(x.shape) > SMALL:
+                return False
+        kernel.parallel = parallel
+        self._join(kernel, Member(node, index, operand))
+        return True
+
+    def _check_operand(self, kernel: Kernel, x: Node, index: Index) -> bool:
+        if x in kernel:
+            return kernel.space.resolved(kernel.own(x).index) == kernel.space.resolved(index)
+        if x.value is not None or x in self.home:
+            return True
+        return self._check(kernel, x, index)
+
+    # ------------------------------------------------------------------ contractions
+    def _contract(self, node: Node) -> None:
+        from .operands import operand
+
+        while True:
+            kernel = Kernel(len(self.kernels), "contract", Space())
+            labels = node.attrs["labels"]
+            sizes = {a: n for x, ls in zip(node.inputs, labels) for a, n in zip(ls, x.shape)}
+            variable = {a: kernel.space.new(n) for a, n in sizes.items()}
+            try:
+                for x, ls in zip(node.inputs, labels):
+                    operand(self, kernel.space, x, tuple([variable[a] for a in ls]))
+                break
+            except NotLinear as problem:
+                self._to_memory(problem.node)
+        kernel.number = len(self.kernels)
+        self.kernels.append(kernel)
+        index = tuple([variable[a] for a in labels[2]])
+        kernel.parallel = kernel.space.variables(index)
+        self._join(kernel, Member(node, index, tuple([variable[a] for a in sizes])))
+
+    def _to_memory(self, problem: Node) -> None:
+        if problem.op is reshape and problem.inputs[0] not in self.home \
+                and problem.inputs[0].value is None:
+            self.in_memory(problem.inputs[0])
+        else:
+            self.in_memory(problem)
+
+    # ------------------------------------------------------------------ memory
+    def _find_stored(self) -> set[Node]:
+        """What must be in memory: outputs, and what another kernel reads."""
+        stored = {n for n in self.outputs if n.value is None}
+        for kernel in self.kernels:
+            for member in kernel.members:
+                for x in self._members_below(member.node):
+                    if self.home[x] is not kernel:
+                        stored.add(x)
+                if kernel.kind == "host":
+                    stored.add(member.node)
+        return stored
+
+    def _members_below(self, node: Node) -> Iterator[Node]:
+        stack, seen = list(node.inputs), set()
+        while stack:
+            x = stack.pop()
+            if x in seen:
+                continue
+            seen.add(x)
+            if x in self.home:
+                yield x
+            elif x.value is None:
+                stack += x.inputs
+
+
+def _parallel_vars(self: Kernel) -> set[int]:
+    """The parallel variables, split as the space has split them since."""
+    if self.space.splits:
+        self.parallel = self.space.variables(
+            tuple([Linear(0, ((v, 1),)) for v in sorted(self.parallel)]))
+    return self.parallel
+
+
+Kernel.parallel_vars = _parallel_vars  # type: ignore[attr-defined]
+
+
+def _kept(operand: Index, axis) -> Index:
+    gone = (axis,) if isinstance(axis, int) else axis
+    return tuple([i for a, i in enumerate(operand) if a not in gone])
+
+
+# --------------------------------------------------------------------------- kinds of nodes
+def is_read(node: Node) -> bool:
+    """Whether the node reads at places that are themselves values: indexing."""
+    return node.op is ix.take or node.op is ix.gather
+
+
+def is_one_hot(node: Node) -> bool:
+    """Whether the node writes to one place of an axis, which every element can ask for itself."""
+    if node.op is not ix.scatter and node.op is not ix.scatter_add:
+        return False
+    return node.inputs[1].shape[node.attrs["axis"]] == 1
+
+
+def is_loop(node: Node) -> bool:
+    """Whether an element of the node can be computed by itself in a loop."""
+    if node.op.kind == "elementwise":
+        return node.op.emit is not None
+    return node.op.kind == "movement" or is_read(node) or is_one_hot(node)
+
+
+def needs(space: Space, node: Node, index: Index, home) -> list[tuple[Node, Index | Linear]]:
+    """The elements of its inputs that one element of a node needs."""
+    op = node.op
+    if op.kind == "elementwise":
+        return [(x, stretched(index, x.shape)) for x in node.inputs]
+    if is_read(node):
+        x, moved, asked = read(space, node, index)
+        return [(x, moved), *asked]
+    if is_one_hot(node):
+        x, places, src = node.inputs
+        single = one_hot_index(node, index)
+        return [(x, index), (places, single), (src, single)]
+    if op is reshape:
+        x = node.inputs[0]
+        if x.value is not None or x in home:
+            return [(x, space.flat(index, node.shape))]
+    return [(node.inputs[i], moved) for i, moved, _ in parts(space, node, index)]
+
+
+def one_hot_index(node: Node, index: Index) -> Index:
+    axis = node.attrs["axis"]
+    return (*index[:axis], ZERO, *index[axis + 1 :])
+
+
+def read(space: Space, node: Node, index: Index):
+    """What take and gather read: (the node read from, the index there, the index arrays asked)."""
+    x, *places = node.inputs
+    axis = node.attrs["axis"]
+    if node.op is ix.gather:
+        asked = [(places[0], index)]
+        rest = index[axis + 1 :]
+    else:
+        common = node.ndim - x.ndim + len(places)
+        asked = [(p, stretched(index[axis : axis + common], p.shape)) for p in places]
+        rest = index[axis + common :]
+    found = [space.at(p, i, x.shape[axis + k]) for k, (p, i) in enumerate(asked)]
+    return x, (*index[:axis], *found, *rest), asked
+
+
+__all__ = ["Fusion", "Guard", "Kernel", "Member"]

@@ -1,0 +1,19 @@
+"""Which tier computes: the interpreter what is new, the jit what was seen before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import config, interpreter
+
+
+def _compute() -> Callable | None:
+    """The jit's way to compute, loaded when it is first wanted; None when it is switched off."""
+    if config.jit == "0":
+        return None
+    from .jit.tier import compute
+
+    return compute
+
+
+interpreter.compiled = _compute
