@@ -50,15 +50,15 @@ def _speeds(report: Report, name: str) -> dict[str, float]:
 def _row(axes, report: Report, y: int, name: str) -> None:
     speeds = _speeds(report, name)
     if y % 2:
-        axes.axhspan(y - 0.5, y + 0.5, -0.16, 1.22, color=BAND, lw=0, zorder=0, clip_on=False)
+        axes.axhspan(y - 0.5, y + 0.5, -0.212, 1.22, color=BAND, lw=0, zorder=0, clip_on=False)
     if name == MEAN:
-        axes.axhline(y - 0.5, -0.16, 1.22, color=INK, lw=1, clip_on=False)
+        axes.axhline(y - 0.5, -0.212, 1.22, color=INK, lw=1, clip_on=False)
     ours = [speeds[b] for b in report.ours if b in speeds]
     if ours:
         axes.plot([1, ours[-1]], [y, y], color=RED, alpha=0.35, lw=2.5, zorder=2)
     for backend, speed in speeds.items():
         marker, face, edge, size = STYLE[backend]
-        axes.scatter(speed, y, size, face, marker, edgecolors=edge, linewidths=1.8,
+        axes.scatter(speed, y, size, face, marker=marker, edgecolors=edge, linewidths=1.8,
                      zorder=4 if face == "white" else 3)
     peer, floor = report.best_peer(name), report.floor(name)
     if peer and floor:
@@ -116,15 +116,19 @@ def _words(figure, axes, report: Report) -> None:
     machine, settings = report.result["machine"], report.result["settings"]
     for backend in report.backends:
         marker, face, edge, size = STYLE[backend]
-        axes.scatter([], [], size, face, marker, edgecolors=edge, linewidths=1.8,
+        axes.scatter([], [], size, face, marker=marker, edgecolors=edge, linewidths=1.8,
                      label=common.TITLE[backend])
-    axes.scatter([], [], 110, INK, "|", linewidths=1.6, label="floor")
+    axes.scatter([], [], 110, INK, marker="|", linewidths=1.6, label="floor")
+    if report.ours:
+        axes.text(1.205, 1.02, common.TITLE[report.ours[-1]].removeprefix("chainrule, "),
+                  transform=axes.transAxes, ha="right", color=QUIET)
     height = figure.get_figheight()
     figure.subplots_adjust(left=0.15, right=0.815, top=1 - 0.95 / height, bottom=0.62 / height)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.21, 1.0), ncols=6, frameon=False,
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.228, 1.0), ncols=6, frameon=False,
                 handletextpad=0.1, columnspacing=1.4, borderaxespad=0.2)
-    figure.text(0.015, 1 - 0.33 / height, "Speed of a training step, best peer = 1", size=14,
-                weight="bold")
+    figure.text(0.015, 1 - 0.33 / height, "Speed of a training step", size=14, weight="bold")
+    figure.text(0.962, 1 - 0.33 / height, "best peer = 1, further right is faster", ha="right",
+                color=QUIET)
     versions = machine["versions"]
     named = " · ".join(f"{title} {versions[p]}" for p, title in (
         ("torch", "PyTorch"), ("jax", "JAX"), ("chainrule", "chainrule")) if p in versions)

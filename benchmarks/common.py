@@ -189,6 +189,7 @@ def machine(threads: int) -> dict[str, Any]:
         "versions": {p: v for p in ("chainrule", "llvmlite", "numpy", "torch", "jax")
                      if (v := _version(p))},
         "commit": _commit(),
+        "settings": {k: v for k, v in os.environ.items() if k.startswith("CHAINRULE_")},
     }
 
 

@@ -65,7 +65,8 @@ def arithmetic(backends: Sequence[str], threads: int) -> float | None:
     import kernels
 
     square = kernels.CASES["product 1024 x 1024 x 1024"]
-    cells = [common.run_cell("kernels.py", b, square.name, threads=threads) for b in backends]
+    cells = [common.run_cell("kernels.py", b, square.name, "--budget", 0.5, threads=threads)
+             for b in backends]
     return max((square.amount / cell["min_us"] * 1e6 for cell in cells if "min_us" in cell),
                default=None)
 
