@@ -39,6 +39,26 @@ def target() -> str:
     return os.environ.get("CHAINRULE_TARGET", "")
 
 
+def cache() -> str:
+    """The folder of what outlives the process: CHAINRULE_CACHE, or chainrule's own in the user's
+    cache folder.  Nothing if CHAINRULE_CACHE is 0 or off, or if the user has no folder."""
+    named = os.environ.get("CHAINRULE_CACHE", "")
+    if named.lower() in ("0", "off"):
+        return ""
+    folder = os.path.expanduser(named or os.path.join(_user_cache(), "chainrule"))
+    return folder if named or os.path.isabs(folder) else ""
+
+
+def _user_cache() -> str:
+    """Where this system keeps what its user can do without."""
+    if sys.platform == "win32":
+        return os.environ.get("LOCALAPPDATA", "")
+    if sys.platform == "darwin":
+        return "~/Library/Caches"
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    return named if os.path.isabs(named) else "~/.cache"
+
+
 # When graphs are compiled: "0" never, "1" at first sight, "auto" at the second.
 jit = os.environ.get("CHAINRULE_JIT", "auto")
 
