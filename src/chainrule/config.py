@@ -61,15 +61,3 @@ def _user_cache() -> str:
 
 # When graphs are compiled: "0" never, "1" at first sight, "auto" at the second.
 jit = os.environ.get("CHAINRULE_JIT", "auto")
-
-
-def cache() -> str:
-    """The folder for what is compiled: CHAINRULE_CACHE, or the user's cache folder; "" when it
-    is switched off ("0", "off")."""
-    chosen = os.environ.get("CHAINRULE_CACHE", "")
-    if chosen.lower() in ("0", "off"):
-        return ""
-    if chosen:
-        return chosen
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(base, "chainrule")
