@@ -17,6 +17,7 @@ from .grad_mode import enable_grad, is_grad_enabled
 from .graph import Node, is_tracked, leaf, record, toposort
 from .methods.create import zeros_like
 from .methods.joining import stack
+from .managed import watching
 from .ops import elementwise as ew
 from .ops.movement import permute
 from .ops.op import Op, nondifferentiable
@@ -392,7 +393,11 @@ def vmap(
         batched: dict[Node, Node] = {}
         examples = [x if d is None else _example(x, d, batched) for x, d in zip(leaves, dims)]
         before = stream().get_state()
-        result = func(*build(examples), **kwargs)
+        watching.mapped += 1
+        try:
+            result = func(*build(examples), **kwargs)
+        finally:
+            watching.mapped -= 1
         if randomness != "same" and not np.array_equal(before, stream().get_state()):
             raise GradError(
                 f"vmap requires randomness='same' for random numbers, got {randomness!r}: one draw "

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from .autodiff import is_leaf
 from .graph import Node
+from .managed import changes
 from .scope import Site
 
 
@@ -35,10 +36,12 @@ class RemovableHandle:
     def __init__(self, hooks: list, hook: Callable):
         self._hooks = hooks
         self._hook: Callable | None = hook
+        changes.count += 1
         hooks.append(hook)
 
     def remove(self) -> None:
         if self._hook is not None:
+            changes.count += 1
             self._hooks.remove(self._hook)
             self._hook = None
 

@@ -33,7 +33,8 @@ def _operator(op: Elementwise, reflected: bool = False) -> Callable:
         elif isinstance(other, Tensor):
             right = other._node if other._base is None else other.node
         elif isinstance(other, NUMBERS):
-            right = scalar(float(other) if divides else other, left)
+            whole = divides and not isinstance(other, float)
+            right = scalar(float(other) if whole else other, left)
         elif isinstance(other, np.ndarray):
             right = as_tensor(other).node
         else:

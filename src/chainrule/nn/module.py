@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ..errors import ArgumentError, ArgumentTypeError, NameRejected, ShapeError
 from ..history import RemovableHandle
+from ..managed import Table, changes
 from ..scope import context, enter_module, leave
 from ..tensor import Tensor
 from . import state
@@ -51,9 +52,9 @@ class Module:
             training=True,
             _label=type(self).__name__,
             _hooked=False,
-            _parameters={},
-            _buffers={},
-            _modules={},
+            _parameters=Table(),
+            _buffers=Table(),
+            _modules=Table(),
             _non_persistent_buffers_set=set(),
             _forward_pre_hooks=[],
             _forward_hooks=[],
@@ -130,12 +131,14 @@ class Module:
             _require_type(name, value, (Tensor, type(None)), "buffer", "Tensor or None")
             own["_buffers"][name] = value
         else:
+            changes.count += 1
             object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         if any(name in self.__dict__[table] for table in _TABLES):
             self._forget(name)
         else:
+            changes.count += 1
             object.__delattr__(self, name)
 
     def __dir__(self) -> list[str]:

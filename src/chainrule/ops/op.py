@@ -17,6 +17,7 @@ import numpy as np
 from .. import dtypes
 from ..errors import DTypeError
 from ..graph import COMPUTED, NO_ATTRS, Node, backlog, explain_loss, leaf, record
+from ..managed import Managed
 from ..scope import context, locate, own_files
 from ..shapes import Spec, broadcast, spec
 
@@ -137,6 +138,8 @@ def _new_number(key: tuple) -> tuple[Spec, np.ndarray]:
     like, _, value = key
     dtype = dtypes.with_scalar(like, value)
     found = spec((), dtype), wrapped(value, dtype.np)
+    if value.__class__ is Managed:
+        return found
     if len(_numbers) >= _MOST_NUMBERS:
         _numbers.clear()
     if value != 0:  # 0.0 and -0.0 are equal, and not the same
@@ -146,6 +149,8 @@ def _new_number(key: tuple) -> tuple[Spec, np.ndarray]:
 
 def wrapped(value: Any, dtype: np.dtype) -> np.ndarray:
     """A Python number as an array without axes."""
+    if value.__class__ is Managed:
+        return value.array(dtype)
     try:
         return np.array(value, dtype)
     except OverflowError:  # -1 next to uint8 is 255

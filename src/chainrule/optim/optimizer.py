@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from ..errors import ArgumentError, ArgumentTypeError, StateError
 from ..grad_mode import enable_grad, no_grad
 from ..history import RemovableHandle
+from ..managed import managed, options
 from ..methods.create import tensor
 from ..scope import composite
 from ..tensor import Tensor, run_tensors
@@ -335,7 +336,9 @@ class Optimizer:
 @composite()
 def optimizer_step(optimizer: Optimizer) -> None:
     """Record one update of every parameter that has a grad."""
-    for group in optimizer.param_groups:
+    follows = type(optimizer).update.__module__.startswith(__package__)
+    for given in optimizer.param_groups:
+        group = options(given) if follows else given
         for p in group["params"]:
             if p.grad is None:
                 continue
@@ -366,7 +369,7 @@ def advance(state: State) -> float:
 
     The previous step() has run the tensor, so reading it computes nothing.
     """
-    count = state["step"].item() + 1
+    count = managed(lambda: state["step"].item()) + 1
     state["step"].add_(1)
     return count
 

@@ -1,0 +1,359 @@
+"""One watched call as data: what goes into its graph, what comes out, what is bound anew.
+
+Two recordings of a function agree when everything in them is equal but the values of tensors, of
+random numbers and of the numbers that the framework manages.  Then a third need not be made.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..autodiff import is_leaf
+from ..autograd.function import custom, once
+from ..graph import COMPUTED, NO_ATTRS, Node
+from ..handle import Handle
+from ..scope import Site
+from ..tensor import Tensor
+from .tree import flatten
+from .watch import Call, Draw, Step, Watcher
+
+
+class Source(NamedTuple):
+    """Where a value from outside comes from: a tensor, the gradient of one, or an argument."""
+
+    kind: str  # "tensor", "gradient", "argument"
+    what: Any  # the tensor, the tensor that has the gradient, the position
+
+    def same(self, other: Source) -> bool:
+        if self.kind != other.kind:
+            return False
+        return self.what == other.what if self.kind == "argument" else self.what is other.what
+
+
+class Binding(NamedTuple):
+    """What a call does to a tensor from outside: it gets the value of a node."""
+
+    source: Source
+    place: int
+    requires_grad: bool
+
+
+class GradBinding(NamedTuple):
+    """What a call does to the gradient of a tensor: a new one, or (place None) none."""
+
+    owner: Source
+    place: int | None
+
+
+class Result(NamedTuple):
+    """A tensor or number that is returned: how it is made from a node, or which one it is."""
+
+    place: int | None  # of the storage of a new tensor
+    source: Source | None  # or the tensor from outside whose storage it has
+    views: tuple  # the movement ops from the storage to it
+    like: Node | None  # the recorded node of a new tensor
+
+
+class Recording:
+    """What a Watcher has noted, put in order."""
+
+    def __init__(self, watcher: Watcher, arguments: list[Tensor], structure: Any, result: Any):
+        self.watcher = watcher
+        self.structure = structure
+        self.arguments = {id(x): i for i, x in enumerate(arguments)}
+        self.refusal = watcher.refusal
+        self._grad_owners = {
+            id(grad): owner for owner, grad, _ in watcher.grads.values() if grad is not None
+        }
+        self._draws = {id(draw.array): i for i, draw in enumerate(watcher.draws)}
+        self.sources: list[list[Source]] = self._find_sources()
+        self.bindings = list(self._bindings())
+        self.grad_bindings = list(self._grad_bindings())
+        self.result_structure, self.results = self._find_results(result)
+        self.outputs = [
+            *[b.place for b in self.bindings],
+            *[g.place for g in self.grad_bindings if g.place is not None],
+            *[r.place for r in self.results if r.place is not None],
+        ]
+        self._same_values = self._find_same_values()
+        self._check_draws()
+        self.order = self._reach()
+
+    def _refuse(self, reason: str) -> None:
+        self.refusal = self.refusal or reason
+
+    # ------------------------------------------------------------------ what goes in
+    def source_of(self, handle: Handle) -> Source:
+        position = self.arguments.get(id(handle))
+        if position is not None:
+            return Source("argument", position)
+        owner = self._grad_owners.get(id(handle))
+        return Source("tensor", handle) if owner is None else Source("gradient", owner)
+
+    def _find_sources(self) -> list[list[Source]]:
+        """For each node from outside, the tensors that were bound to it."""
+        holders: dict[Node, list[Source]] = {}
+        for handle, node in self.watcher.handles.values():
+            holders.setdefault(node, []).append(self.source_of(handle))
+        return [holders.get(node, []) for node in self.watcher.outside]
+
+    def _find_same_values(self) -> dict[int, int]:
+        """The places of known arrays: a leaf made from one of them stands for that node."""
+        found = {}
+        for node, place in self.watcher.places.items():
+            if node.value is not None and (place < 0 or node.op is not None):
+                found[id(node.value)] = place
+        return found | {key: place for key, (_, place) in self.watcher.taken_over.items()}
+
+    def _reach(self) -> list[int]:
+        """The places that the outputs depend on, inputs before users."""
+        order: list[int] = []
+        done: set[int] = set()
+        stack = [self.resolve(p) for p in reversed(self.outputs)]
+        while stack:
+            place = stack[-1]
+            if place in done:
+                stack.pop()
+                continue
+            inputs = [] if place < 0 else self.inputs_of(place)
+            waiting = [x for x in inputs if x not in done]
+            if waiting:
+                stack.extend(reversed(waiting))
+            else:
+                stack.pop()
+                done.add(place)
+                order.append(place)
+        return order
+
+    def inputs_of(self, place: int) -> list[int]:
+        return [self.resolve(x) for x in self.watcher.tape[place].inputs]
+
+    def resolve(self, place: int) -> int:
+        """The place that holds the same value: gates of the user's own only add a derivative."""
+        while place >= 0:
+            step = self.watcher.tape[place]
+            if step.op is None:
+                same = self._same_values.get(id(step.node.value), place)
+                if same == place:
+                    break
+                place = same
+            elif step.op is custom or step.op is once:
+                place = step.inputs[-1]
+            else:
+                break
+        return place
+
+    # ------------------------------------------------------------------ what comes out
+    def _bindings(self) -> Iterator[Binding]:
+        for handle, before in self.watcher.handles.values():
+            node = handle.__dict__["_node"]
+            if node is before or handle._base is not None:
+                continue  # a view follows the tensor that it is a view of
+            place = self.watcher.places.get(node)
+            if place is None:
+                continue  # bound by a call that is made in every step
+            if node.requires_grad and not is_leaf(node):
+                self._refuse(f"it leaves a tensor with a history, recorded at {node.where}")
+            elif before.requires_grad != node.requires_grad or before.spec is not node.spec:
+                self._refuse("it changes the shape, dtype or requires_grad of a tensor from outside")
+            else:
+                yield Binding(self.source_of(handle), place, node.requires_grad)
+
+    def _grad_bindings(self) -> Iterator[GradBinding]:
+        for owner, before, _ in self.watcher.grads.values():
+            grad = owner.__dict__.get("_grad")
+            if grad is before:
+                continue
+            source = self.source_of(owner)
+            if grad is None:
+                yield GradBinding(source, None)
+            elif self.watcher.is_inside(grad) and not grad.node.requires_grad:
+                yield GradBinding(source, self.watcher.places[grad.node])
+            else:
+                self._refuse("it sets a gradient that has a history or is another tensor")
+
+    def _find_results(self, result: Any) -> tuple[Any, list[Result]]:
+        leaves: list[Any] = []
+        structure = flatten(result, leaves)
+        return structure, [self._result(x) for x in leaves]
+
+    def _result(self, leaf: Any) -> Result:
+        if not isinstance(leaf, Tensor):
+            _, node = self.watcher.items[id(leaf)]
+            return Result(self.watcher.places[node], None, (), None)
+        root, views = leaf, []
+        while root._base is not None and self.watcher.is_inside(root):
+            views.append(root._step)
+            root = root._base
+        views.reverse()
+        if not self.watcher.is_inside(root):
+            return Result(None, self.source_of(root), tuple(views), None)
+        node = root.node
+        if node.requires_grad and not node.freed:
+            self._refuse(f"it returns a tensor with a history, recorded at {node.where}")
+        return Result(self.watcher.places[node], None, tuple(views), node)
+
+    # ------------------------------------------------------------------ agreement
+    def number_of(self, step: Step) -> str | None:
+        """The formula of a leaf that is a managed number."""
+        found = self.watcher.numbers.get(id(step.node.value))
+        return None if found is None else found[1].formula
+
+    def draw_of(self, step: Step) -> int | None:
+        """Which draw made a leaf."""
+        return self._draws.get(id(step.node.value))
+
+    def _check_draws(self) -> None:
+        """Every draw must have become a leaf as it is, needed or not, or be a seeding."""
+        leaves = {self.draw_of(s) for s in self.watcher.tape if s.op is None}
+        for i, draw in enumerate(self.watcher.draws):
+            if i not in leaves and draw.name not in ("manual_seed", "seed"):
+                self._refuse(f"it works on random numbers of {draw.name}() outside of the graph")
+
+    def difference(self, other: Recording) -> str | None:
+        """Where two recordings do not agree, in words; None where they do."""
+        if len(self.order) != len(other.order):
+            return f"its graph has {len(self.order)} nodes in one recording and " \
+                f"{len(other.order)} in the next"
+        mine = {p: i for i, p in enumerate(self.order)}
+        theirs = {p: i for i, p in enumerate(other.order)}
+        for p, q in zip(self.order, other.order):
+            if (p < 0) is not (q < 0):
+                return "a tensor from outside is one that is made inside in the next recording"
+            found = (
+                self._other_source(other, p, q) if p < 0
+                else self._other_step(other, p, q, mine, theirs)
+            )
+            if found:
+                return found
+        return self._other_effects(other, mine, theirs)
+
+    def _other_source(self, other: Recording, p: int, q: int) -> str | None:
+        ours, others = self.sources[-p - 1], other.sources[-q - 1]
+        if len(ours) != len(others) or not all(a.same(b) for a, b in zip(ours, others)):
+            return "another tensor from outside enters it"
+        return None
+
+    def _other_step(self, other: Recording, p: int, q: int, mine, theirs) -> str | None:
+        a, b = self.watcher.tape[p], other.watcher.tape[q]
+        where = f"at {Site(*a.site)}"
+        if a.op is not b.op or a.spec is not b.spec:
+            names = [f"{'leaf' if s.op is None else s.op.name} {s.spec!r}" for s in (a, b)]
+            return f"{names[0]} {where} is {names[1]} in the next recording"
+        if a.op is not None:
+            if [mine[x] for x in self.inputs_of(p)] != [theirs[x] for x in other.inputs_of(q)]:
+                return f"{a.op.name} {where} has other inputs in the next recording"
+            return None if same_attrs(a.attrs, b.attrs) else \
+                f"{a.op.name} {where} has other attributes in the next recording"
+        if self.number_of(a) != other.number_of(b) or self.draw_of(a) != other.draw_of(b):
+            return f"the leaf {where} has another origin in the next recording"
+        if self.number_of(a) is None and self.draw_of(a) is None:
+            if not same_bits(a.node.value, b.node.value):
+                return f"{_shown(a.node.value)} {where} is {_shown(b.node.value)} in the next"
+        return None
+
+    def _other_effects(self, other: Recording, mine, theirs) -> str | None:
+        def places(r: Recording, index: dict) -> list[int]:
+            return [index[r.resolve(p)] for p in r.outputs]
+
+        if places(self, mine) != places(other, theirs):
+            return "its results are other nodes in the next recording"
+        if len(self.bindings) != len(other.bindings) or not all(
+            a.source.same(b.source) and a.requires_grad == b.requires_grad
+            for a, b in zip(self.bindings, other.bindings)
+        ):
+            return "it writes to other tensors in the next recording"
+        if len(self.grad_bindings) != len(other.grad_bindings) or not all(
+            a.owner.same(b.owner) and (a.place is None) == (b.place is None)
+            for a, b in zip(self.grad_bindings, other.grad_bindings)
+        ):
+            return "it sets other gradients in the next recording"
+        if self.result_structure != other.result_structure:
+            return "it returns something else in the next recording"
+        if not same_draws(self.watcher.draws, other.watcher.draws):
+            return "it draws other random numbers in the next recording"
+        if not same_actions(self.watcher.actions, other.watcher.actions):
+            return "it reads other managed numbers in the next recording"
+        if self.watcher.decisions != other.watcher.decisions:
+            return "its managed numbers decide otherwise in the next recording"
+        return None
+
+    # ------------------------------------------------------------------ the graph
+    def graph(self) -> tuple[list[Node], dict[int, Node]]:
+        """(outputs, node at each place): the recorded graph once more, with nothing computed.
+
+        A leaf has its recorded value if that is a constant, else none.
+        """
+        nodes: dict[int, Node] = {}
+        for place in self.order:
+            step = self.watcher.tape[place] if place >= 0 else None
+            if step is None:
+                old = self.watcher.outside[-place - 1]
+                nodes[place] = _leaf(old.spec, old.site, old.scope)
+            elif step.op is None:
+                node = nodes[place] = _leaf(step.spec, step.site, step.scope)
+                if self.number_of(step) is None and self.draw_of(step) is None:
+                    node.value = step.node.value
+            else:
+                inputs = tuple([nodes[x] for x in self.inputs_of(place)])
+                depth = 1 + max((x.depth for x in inputs), default=0)
+                nodes[place] = Node(step.op, inputs, step.attrs, step.spec, False, step.site,
+                                    step.scope, max(depth, 1))
+        return [nodes[self.resolve(p)] for p in self.outputs], nodes
+
+
+def _leaf(spec, site, scope) -> Node:
+    return Node(None, (), NO_ATTRS, spec, False, site, scope, COMPUTED)
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    return a is b or (a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
+
+
+def same_attrs(a: dict, b: dict) -> bool:
+    if a is b:
+        return True
+    if a.keys() != b.keys():
+        return False
+    return all(_same_attr(x, b[name]) for name, x in a.items())
+
+
+def _same_attr(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and same_bits(a, b)
+    return a is b or (type(a) is type(b) and repr(a) == repr(b) and a == b)
+
+
+def same_draws(a: Sequence[Draw], b: Sequence[Draw]) -> bool:
+    return len(a) == len(b) and all(
+        x.generator is y.generator and x.name == y.name
+        and same_attrs(dict(enumerate(x.args)), dict(enumerate(y.args)))
+        and same_attrs(x.kwargs, y.kwargs)
+        for x, y in zip(a, b)
+    )
+
+
+def same_actions(a: Sequence, b: Sequence) -> bool:
+    return len(a) == len(b) and all(
+        isinstance(x, Call) == isinstance(y, Call)
+        and (not isinstance(x, Call) or (x.args == y.args and x.kwargs == y.kwargs))
+        for x, y in zip(a, b)
+    )
+
+
+def _shown(value: np.ndarray) -> str:
+    return f"the number {value.item():.6g}" if value.size == 1 else \
+        f"a constant of shape {value.shape}"
+
+
+def new_leaf(like: Node, requires_grad: bool, owner: Handle | None) -> Node:
+    """A leaf for a tensor that was bound to a node like this one; its value comes later."""
+    node = Node(None, (), NO_ATTRS, like.spec, requires_grad, like.site, like.scope, COMPUTED)
+    if requires_grad and owner is not None:
+        node.owner = weakref.ref(owner)
+        node.hooks = owner._hooks
+    return node
