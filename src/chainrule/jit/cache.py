@@ -60,8 +60,10 @@ def read(keys: Iterable[str]) -> dict[str, bytes]:
 def write(contents: dict[str, bytes]) -> None:
     """Store these if that is possible."""
     global _problem
+    if not contents:
+        return
     with _folder(create=True) as folder:
-        if not folder or not contents:
+        if not folder:
             return
         try:
             for key, content in contents.items():
