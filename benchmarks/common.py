@@ -140,6 +140,11 @@ def run_cell(
         return {"error": "printed no result"}
 
 
+def caches(folder: str) -> dict[str, str]:
+    """The environment in which compiled code is kept in `folder`."""
+    return {"CHAINRULE_CACHE": f"{folder}/chainrule", "TORCHINDUCTOR_CACHE_DIR": f"{folder}/torch"}
+
+
 def _why(code: int, err: str) -> str:
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"

@@ -112,7 +112,7 @@ def measure_all(options) -> list[dict]:
                         found = common.run_cell(
                             "compile_time.py", backend, kind, nodes, "--budget", options.budget,
                             threads=options.threads, timeout=options.timeout,
-                            environment={"XDG_CACHE_HOME": cache})
+                            environment=common.caches(cache))
                         cells.append({"backend": backend, "kind": kind, "asked": nodes,
                                       "process": process, **found})
     return cells

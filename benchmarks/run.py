@@ -29,7 +29,6 @@ BACKENDS = ("torch", "jax", "chainrule", "chainrule-compile")
 # ---------------------------------------------------------------------------- measuring
 def measure_round(options, number: int, cache: str) -> Iterable[dict[str, Any]]:
     """One measurement of every cell.  The first round finds empty caches, the others full ones."""
-    environment = {"XDG_CACHE_HOME": cache, "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor"}
     for name in options.workloads:
         for backend in options.backends:
             if not workloads.exists(backend, name):
@@ -37,7 +36,8 @@ def measure_round(options, number: int, cache: str) -> Iterable[dict[str, Any]]:
             print(f"round {number}: {name}, {backend}", file=sys.stderr)
             found = common.run_cell(
                 "workloads.py", backend, name, "--budget", options.budget,
-                threads=options.threads, timeout=options.timeout, environment=environment,
+                threads=options.threads, timeout=options.timeout,
+                environment=common.caches(cache),
             )
             yield {"workload": name, "backend": backend, "round": number, **found}
 

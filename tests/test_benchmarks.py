@@ -1,6 +1,6 @@
 """Every benchmark script measures a tiny cell and writes what it says.  No time is judged."""
 
-import importlib
+import importlib.util
 import json
 import math
 import subprocess
