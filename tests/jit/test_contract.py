@@ -11,24 +11,9 @@ from chainrule.jit import engine as engines
 from chainrule.jit.access import linear
 from chainrule.jit.contract import Access, Contraction, Guard, plan
 from chainrule.jit.emit import Builder
-from chainrule.jit.engine import Engine, Target
+from chainrule.jit.engine import Engine
 
-HOST = engines.host()
-
-
-def tiers() -> list[Target]:
-    has = engines.llvm.get_host_cpu_features()
-    if HOST.name == "neon":
-        return [HOST]
-    names = ["baseline"]
-    if all(has.get(f) for f in engines._AVX2):
-        names.append("avx2")
-    if all(has.get(f) for f in engines._AVX512):
-        names.append("avx512")
-    return [engines._tier(name, has) for name in names]
-
-
-ENGINES = {tier.name: Engine(tier) for tier in tiers()}
+ENGINES = {target.name: Engine(target) for target in engines.tiers()}
 KERNEL = ctypes.CFUNCTYPE(
     ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
     ctypes.c_void_p,
@@ -64,7 +49,7 @@ def storing(place: int, strides: tuple[int, ...]):
 
 def run(c: Contraction, x, y, tier="", prefer=None, pieces=0):
     """The result by the jit, all units in one call or `pieces` at a time."""
-    engine = ENGINES[tier or HOST.name]
+    engine = ENGINES[tier or engines.host().name]
     how = plan(c, engine.target, prefer)
     strides = row_major(c)
     out = np.full([c.sizes[v] for v in c.batch + c.rows + c.columns], -77).astype(c.elem)
