@@ -210,7 +210,7 @@ class Builder:
         """A constant of a given type."""
         text = literal(value, elem)
         if lanes > 1:
-            text = f"<{', '.join([f'{LLVM[elem]} {text}'] * lanes)}>"
+            text = f"splat ({LLVM[elem]} {text})"
         return Value(self, text, elem, lanes)
 
     def vector(self, values: Sequence[Number], elem: str) -> Value:
@@ -433,7 +433,30 @@ class Builder:
             return 0
         return self._emit(f"urem {x!r}, {self.number(n, x.elem, x.lanes).ref}", x.elem, x.lanes)
 
+    def has_scalef(self, x: Value) -> bool:
+        """Whether x 2^n is one instruction of the host for these lanes."""
+        return self.target.name == "avx512" and BITS[x.elem] * x.lanes in (128, 256, 512)
+
+    def scalef(self, x: Value, n: Value) -> Value:
+        """x 2^n, rounded once, of a whole number n of the type of x (see has_scalef)."""
+        width, short = BITS[x.elem] * x.lanes, "ps" if x.elem == "float32" else "pd"
+        name = f"llvm.x86.avx512.mask.scalef.{short}.{width}"
+        rounding = ", i32" if width == 512 else ""
+        mask = f"i{max(x.lanes, 8)}"
+        self._declare(name, f"{x.type} @{name}({x.type}, {x.type}, {x.type}, {mask}{rounding})")
+        rounding = ", i32 4" if width == 512 else ""
+        return self._emit(f"call {x.type} @{name}({x!r}, {n!r}, {x!r}, {mask} -1{rounding})",
+                          x.elem, x.lanes)
+
     # ------------------------------------------------------------------ lanes
+    def any(self, x: Value) -> Value:
+        """Whether a bool holds in one lane or more."""
+        if x.lanes == 1:
+            return x
+        whole = self._fresh()
+        self.line(f"{whole} = bitcast {x!r} to i{x.lanes}")
+        return self._emit(f"icmp ne i{x.lanes} {whole}, 0", "bool", 1)
+
     def splat(self, x: Operand, lanes: int, elem: str = "") -> Value:
         """The same scalar in every lane."""
         if not isinstance(x, Value):
@@ -441,7 +464,7 @@ class Builder:
         if lanes == 1 or x.lanes == lanes:
             return x
         if not x.ref.startswith("%"):
-            return Value(self, f"<{', '.join([repr(x)] * lanes)}>", x.elem, lanes)
+            return Value(self, f"splat ({x!r})", x.elem, lanes)
         whole = typed(x.elem, lanes)
         first = self._emit(f"insertelement {whole} poison, {x!r}, i32 0", x.elem, lanes)
         return self._emit(f"shufflevector {first!r}, {whole} poison, <{lanes} x i32> "

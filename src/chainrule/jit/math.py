@@ -1,7 +1,0 @@
-"""Elementary functions as vector code."""
-
-FUNCTIONS = {}
-
-
-def power(b, x, exponent):
-    raise NotImplementedError

@@ -1,0 +1,39 @@
+"""Elementary functions as vector code: what the ops ask of a Builder by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import exponential, powers, rounding
+from .powers import power
+
+__all__ = ["COST", "FUNCTIONS", "power"]
+
+#: name -> function(builder, *values) -> value
+FUNCTIONS: dict[str, Callable] = {
+    "exp": exponential.exp,
+    "expm1": exponential.expm1,
+    "log": exponential.log,
+    "log1p": exponential.log1p,
+    "log2": exponential.log2,
+    "log10": exponential.log10,
+    "sigmoid": exponential.sigmoid,
+    "tanh": exponential.tanh,
+    "sqrt": rounding.sqrt,
+    "floor": rounding.floor,
+    "ceil": rounding.ceil,
+    "trunc": rounding.trunc,
+    "round": rounding.round_,
+    "sign": rounding.sign,
+    "isnan": rounding.isnan,
+    "isinf": rounding.isinf,
+    "isfinite": rounding.isfinite,
+    "pow": powers.pow_,
+}
+
+#: name -> how many instructions it is, roughly: what computing it twice costs
+COST: dict[str, int] = {
+    "exp": 14, "expm1": 18, "log": 26, "log1p": 30, "log2": 26, "log10": 28, "sigmoid": 30,
+    "tanh": 28, "sqrt": 10, "floor": 1, "ceil": 1, "trunc": 1, "round": 1, "sign": 4, "isnan": 1,
+    "isinf": 2, "isfinite": 2, "pow": 90,
+}
