@@ -113,10 +113,14 @@ class Report:
         return self.result["floors"].get(name, {}).get("us") or None
 
     def differs(self, name: str, backend: str) -> bool:
-        """Whether the first two losses are not PyTorch's: a fast step that is wrong is no step."""
+        """Whether the first losses are not PyTorch's: a fast step that is wrong is no step.
+
+        All of them count, since the code that is timed may begin with a later step; rounding
+        alone moves the sixth loss of resnet18 by a thousandth.
+        """
         want, got = (self.cells.get((name, b), {}).get("losses") for b in ("torch", backend))
         return bool(want and got) and any(
-            not abs(a - b) <= 1e-3 * abs(a) for a, b in zip(want[:2], got[:2])
+            not abs(a - b) <= 5e-3 * abs(a) for a, b in zip(want, got)
         )
 
     def time_text(self, name: str, backend: str) -> str:
