@@ -41,15 +41,6 @@ def kernel(target: Target, k: float = 1.0) -> str:
     return b.text()
 
 
-KEPT: list[Engine] = []
-
-
-def fresh(target: Target = HOST) -> Engine:
-    """An engine as a new process has it.  Its code lives as long as it does."""
-    KEPT.append(Engine(target))
-    return KEPT[-1]
-
-
 def check(address: int, k: float) -> None:
     x, y = np.linspace(-3, 3, 37, dtype="f"), np.zeros(37, "f")
     slots = np.array([x.ctypes.data, y.ctypes.data])
@@ -80,7 +71,7 @@ def compiled(monkeypatch):
 # ---------------------------------------------------------------------- tiers
 @pytest.mark.parametrize("name", TIERS)
 def test_a_kernel_runs(name):
-    check(fresh(TIERS[name]).address(kernel(TIERS[name])), 1.0)
+    check(Engine(TIERS[name]).address(kernel(TIERS[name])), 1.0)
 
 
 def registers(text: str) -> set[str]:
@@ -91,7 +82,7 @@ def registers(text: str) -> set[str]:
 @pytest.mark.parametrize("name", TIERS)
 def test_a_tier_uses_no_instruction_above_it(name):
     target = TIERS[name]
-    text = fresh(target).assembly(kernel(target))
+    text = Engine(target).assembly(kernel(target))
     kinds = {register[0] for register in registers(text)}
     fma = re.search(r"\bvfn?madd", text)
     if name == "baseline":
@@ -115,7 +106,7 @@ def test_neon_only():
 @X86
 def test_assembly_is_what_runs():
     """Loops count in registers, not in memory."""
-    assert "(%rsp)" not in fresh().assembly(kernel(HOST))
+    assert "(%rsp)" not in Engine(HOST).assembly(kernel(HOST))
 
 
 @pytest.mark.parametrize("name", TIERS)
@@ -141,7 +132,7 @@ def test_lanes():
 def test_many_kernels(threads, monkeypatch, compiled):
     monkeypatch.setattr(config, "_threads", [threads])
     texts = [kernel(HOST, k) for k in range(12)]
-    engine = fresh()
+    engine = Engine(HOST)
     addresses = engine.addresses([*texts, texts[3]])
     assert addresses[3] == addresses[12]
     assert len(set(addresses)) == len(compiled) == 12
@@ -152,7 +143,7 @@ def test_many_kernels(threads, monkeypatch, compiled):
 
 
 def test_none():
-    assert fresh().addresses([]) == []
+    assert Engine(HOST).addresses([]) == []
 
 
 def test_constants_of_the_same_name():
@@ -162,13 +153,13 @@ def test_constants_of_the_same_name():
                 "define i64 @kernel(ptr %s, ptr %p, i64 %low, i64 %high, ptr %t) nounwind {\n"
                 "  %x = getelementptr i64, ptr @table, i64 %low\n  %y = load i64, ptr %x\n"
                 "  ret i64 %y\n}\n")
-    addresses = fresh().addresses([text(10), text(20)])
+    addresses = Engine(HOST).addresses([text(10), text(20)])
     assert [KERNEL(a)(None, None, i, 0, None) for a in addresses for i in (0, 1)] == [
         10, 11, 20, 21]
 
 
 def test_python_threads_at_once(compiled):
-    engine, texts = fresh(), [kernel(HOST, k) for k in range(8)]
+    engine, texts = Engine(HOST), [kernel(HOST, k) for k in range(8)]
     found: list[list[int]] = []
     threads = [threading.Thread(target=lambda: found.append(engine.addresses(texts)))
                for _ in range(4)]
@@ -191,7 +182,7 @@ def test_no_thread_goes_on_after_a_failure(monkeypatch):
         raise RuntimeError("other")
 
     before = threading.active_count()
-    engine, texts = fresh(), [kernel(HOST, k) for k in range(50)]
+    engine, texts = Engine(HOST), [kernel(HOST, k) for k in range(50)]
     with monkeypatch.context() as broken:
         broken.setattr(Compiler, "code", interrupted)
         # The other threads may leave nothing for this one.
@@ -220,7 +211,7 @@ define i64 @kernel(ptr %slots, ptr %places, i64 %low, i64 %high, ptr %scratch) n
 
 
 def test_a_text_that_llvm_refuses(folder, compiled):
-    engine, good = fresh(), kernel(HOST)
+    engine, good = Engine(HOST), kernel(HOST)
     with pytest.raises(CompileError, match="LLVM IR parsing error") as caught:
         engine.addresses([good, BAD])
     assert list(caught.value.failures) == [BAD]
@@ -236,13 +227,13 @@ def test_a_text_that_llvm_refuses(folder, compiled):
 def test_a_call_of_a_library(folder, text, called):
     rule = f"machine code requires no library, got calls of ['{called}']"
     with pytest.raises(CompileError, match=re.escape(rule)):
-        fresh().address(text)
+        Engine(HOST).address(text)
     assert not os.path.exists(folder)
 
 
 def test_a_fill_may_call_memset():
     memory = np.zeros(100, np.uint8)
-    address = fresh().address(FILLS)
+    address = Engine(HOST).address(FILLS)
     KERNEL(address)(None, None, 0, 90, memory.ctypes.data)
     assert memory.tolist() == [7] * 90 + [0] * 10
 
@@ -264,45 +255,45 @@ def test_undefined(triple):
 # ---------------------------------------------------------------------- on disk
 def test_the_second_process_compiles_nothing(compiled):
     texts = [kernel(HOST, k) for k in range(5)]
-    fresh().addresses(texts[:3])
+    Engine(HOST).addresses(texts[:3])
     assert len(compiled) == 3
-    for k, address in enumerate(fresh().addresses(texts)):
+    for k, address in enumerate(Engine(HOST).addresses(texts)):
         check(address, k)
     assert len(compiled) == 5
-    fresh().addresses(texts)
+    Engine(HOST).addresses(texts)
     assert len(compiled) == 5
 
 
 def test_a_damaged_file_is_compiled_again(folder, compiled):
-    fresh().address(kernel(HOST))
+    Engine(HOST).address(kernel(HOST))
     file, = folder.iterdir()
     file.write_bytes(file.read_bytes()[:-1])
-    check(fresh().address(kernel(HOST)), 1.0)
+    check(Engine(HOST).address(kernel(HOST)), 1.0)
     assert len(compiled) == 2
-    check(fresh().address(kernel(HOST)), 1.0)
+    check(Engine(HOST).address(kernel(HOST)), 1.0)
     assert len(compiled) == 2
 
 
 @pytest.mark.parametrize("what", ["__version__", "_PASSES", "_OPTIONS"])
 def test_another_version_compiles_again(compiled, monkeypatch, what):
-    fresh().address(kernel(HOST))
+    Engine(HOST).address(kernel(HOST))
     monkeypatch.setattr(engines, what, {"__version__": "0", "_PASSES": ("sroa", "new_gvn"),
                                         "_OPTIONS": {**engines._OPTIONS, "opt": 1}}[what])
-    fresh().address(kernel(HOST))
+    Engine(HOST).address(kernel(HOST))
     assert len(compiled) == 2
 
 
 @pytest.mark.skipif(len(TIERS) < 2, reason="one tier")
 def test_another_tier_compiles_again(compiled):
     for target in TIERS.values():
-        fresh(target).address(kernel(engines.tiers()[-1]))
+        Engine(target).address(kernel(engines.tiers()[-1]))
     assert len(compiled) == len(TIERS)
 
 
 def test_without_a_cache(monkeypatch, tmp_path, compiled):
     monkeypatch.setenv("CHAINRULE_CACHE", "0")
     for _ in range(2):
-        check(fresh().address(kernel(HOST)), 1.0)
+        check(Engine(HOST).address(kernel(HOST)), 1.0)
     assert len(compiled) == 2
     assert disk.state() == "no code on disk: switched off"
 
@@ -311,8 +302,8 @@ def test_without_a_cache(monkeypatch, tmp_path, compiled):
 FORK = """
 import os, sys, threading
 sys.path.insert(0, os.path.dirname(sys.argv[1]))
-from test_engine import HOST, check, fresh, kernel
-engine = fresh()
+from test_engine import HOST, Engine, check, kernel
+engine = Engine(HOST)
 thread = threading.Thread(target=engine.addresses, args=([kernel(HOST, k) for k in range(60)],))
 thread.start()
 for turn in range(5):
@@ -329,3 +320,24 @@ thread.join()
 def test_a_child_forked_while_another_thread_compiles():
     environment = {**os.environ, "CHAINRULE_CACHE": "0"}
     subprocess.run([sys.executable, "-c", FORK, __file__], env=environment, timeout=60, check=True)
+
+
+EXIT = """
+import os, sys, threading, time
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
+from test_engine import ENDLESS, HOST, KERNEL, Engine
+run = KERNEL(Engine(HOST).address(ENDLESS))
+threading.Thread(target=run, args=(None, None, 0, 1, None), daemon=True).start()
+time.sleep(0.05)
+"""
+ENDLESS = """define i64 @kernel(ptr %s, ptr %p, i64 %low, i64 %high, ptr %t) nounwind {
+  br label %again
+again:
+  br label %again
+}
+"""
+
+
+def test_code_stays_until_the_process_ends():
+    """A worker inside a kernel does not fall out of it when Python takes its objects down."""
+    subprocess.run([sys.executable, "-c", EXIT, __file__], timeout=60, check=True)

@@ -177,6 +177,8 @@ class Engine:
                         f"{llvm.llvm_version_info}, {_triple()}, {target}, {_PASSES}, {_OPTIONS}")
         self._compilers = [Compiler(target)]
         self._code = llvm.create_mcjit_compiler(llvm.parse_assembly(""), Compiler(target).machine)
+        # Never freed: workers may be in its code to the very end of the process.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._code))
         self._addresses: dict[str, int] = {}
         self._lock = threading.Lock()
         if hasattr(os, "register_at_fork"):  # LLVM is not forked while it works
