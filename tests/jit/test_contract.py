@@ -13,6 +13,7 @@ from chainrule.jit.contract import Access, Contraction, Guard, plan
 from chainrule.jit.emit import Builder
 from chainrule.jit.engine import Engine
 
+HOST = engines.host()
 ENGINES = {target.name: Engine(target) for target in engines.tiers()}
 KERNEL = ctypes.CFUNCTYPE(
     ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,

@@ -137,3 +137,50 @@ def _both(b: Builder, x: Value, y: Value) -> Value:
 def multiply_add(b: Builder, x: Value, y: Value, total: Value) -> Value:
     """x y + total: rounded once of floating-point numbers where the host can."""
     return b.fma(x, y, total) if total.floating else total + b.mul(x, y)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """An operand as matrices [batch][outer][inner] with row-major positions in each group.
+
+    Neighbouring variables that act as one are one, so its variables are its own.
+    """
+
+    access: Access
+    sizes: tuple[int, ...]
+    batch: tuple[int, ...]
+    outer: tuple[int, ...]
+    inner: tuple[int, ...]
+
+    def plain(self) -> bool:
+        """Whether the element is at offset + batch ... + outer * o + inner * i."""
+        return not self.access.guards and len(self.outer) <= 1 and len(self.inner) <= 1
+
+    def step(self, group: tuple[int, ...]) -> int:
+        """The stride along the last variable of a group."""
+        return self.access.strides[group[-1]] if group else 0
+
+
+def matrix(c: Contraction, access: Access, outer: Sequence[int]) -> Matrix:
+    """x with outer = rows, or y with outer = columns."""
+    maps = [access.strides, *(g.strides for g in access.guards)]
+    sizes: list[int] = []
+    steps: list[list[int]] = []  # per variable, its stride in each of maps
+    groups = []
+    for group in (c.batch, outer, c.inner):
+        start = len(sizes)
+        for v in group:
+            step = [m[v] for m in maps]
+            if c.sizes[v] == 1:
+                continue
+            if len(sizes) > start and steps[-1] == [s * c.sizes[v] for s in step]:
+                sizes[-1] *= c.sizes[v]
+                steps[-1] = step
+            else:
+                sizes.append(c.sizes[v])
+                steps.append(step)
+        groups.append(tuple(range(start, len(sizes))))
+    address, *rest = zip(*steps) if steps else [()] * len(maps)
+    guards = tuple(replace(g, strides=s) for g, s in zip(access.guards, rest))
+    access = replace(access, strides=tuple(address), guards=guards)
+    return Matrix(access, tuple(sizes), *groups)

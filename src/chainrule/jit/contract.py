@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from math import ceil, lcm
 
-from .access import Access, Contraction, Guard
-from .emit import Builder
+from .access import Access, Contraction, Guard, Matrix, matrix
+from .emit import BITS, FLOATING, Builder
 from .engine import Target
+from .packing import transposable
 from .simple import Finish, Simple
+from .tiles import Combine, PackRows, Tiled, Tiling
 
 __all__ = ["Access", "Contraction", "Guard", "Phase", "Plan", "plan"]
 
 # Handing out less than this is not worth a worker's while (flops).
 _GRAIN = 60_000
+# Bytes of packed panels that stay in the second cache beside what else is used.
+_PANELS = 400_000
 
 
 @dataclass
@@ -51,21 +56,134 @@ class Plan:
 
 def plan(c: Contraction, target: Target, prefer: int | None = None) -> Plan:
     """How to compute c.  `prefer` is the variable along which the result is contiguous."""
-    c = _oriented(c, prefer)
-    kernel = Simple(c, target.lanes(c.elem))
+    lanes = target.lanes(c.elem)
+    if c.elem not in FLOATING or 0 in c.sizes or not (c.rows or c.columns):
+        return _simple(_oriented(c, prefer), lanes)
+    choices = [_tiled_plan(_ordered(way, prefer), target, prefer)
+               for way in (c, c.transposed()) if way.columns]
+    _, tiled = min(choices, key=lambda choice: choice[0])
+    return phases(tiled)
+
+
+def phases(tiled: Tiled) -> Plan:
+    """The kernels of a contraction in tiles."""
+    c, t = tiled.c, tiled.t
     flops = 2 * c.extent(range(len(c.sizes)))
-    grain = max(1, _GRAIN * kernel.units // max(flops, 1))
-    phase = Phase(kernel.units, grain, 0, flops, True, kernel.emit)
-    return Plan([phase], [], str(kernel))
+    found, temporaries = [], []
+    if t.pack_x == "phase":
+        pack = PackRows(tiled)
+        found.append(_phase(pack.units, 0, pack.bytes, False, pack.emit))
+        temporaries.append(pack.bytes)
+    split = tiled.chunks > 1
+    found.append(_phase(tiled.units, tiled.scratch, flops, not split, tiled.emit))
+    if split:
+        combine = Combine(tiled)
+        found.append(_phase(combine.units, 0, combine.bytes, True, combine.emit))
+        temporaries.append(combine.bytes)
+    return Plan(found, temporaries, str(t))
+
+
+def _simple(c: Contraction, lanes: int) -> Plan:
+    kernel = Simple(c, lanes)
+    flops = 2 * c.extent(range(len(c.sizes)))
+    return Plan([_phase(kernel.units, 0, flops, True, kernel.emit)], [], str(kernel))
+
+
+def _phase(units: int, scratch: int, work: int, last: bool, body) -> Phase:
+    grain = max(1, min(units, _GRAIN * units // max(work, 1)))
+    return Phase(units, grain, scratch, work, last, body)
 
 
 def _oriented(c: Contraction, prefer: int | None) -> Contraction:
-    """The result's contiguous variable last among the columns, or one along which y is."""
+    """The result's contiguous variable among the columns if possible."""
     if prefer in c.rows or not c.columns:
         c = c.transposed()
+    return _ordered(c, prefer)
+
+
+def _ordered(c: Contraction, prefer: int | None) -> Contraction:
+    """Variables in the order of memory; the preferred one, else one that is contiguous, last."""
+    def by(access, variables):
+        return tuple(sorted(variables, key=lambda v: -abs(access.strides[v])))
+
     if prefer not in c.columns:
         prefer = next((v for v in c.columns if c.y.strides[v] == 1), None)
-    if prefer is not None:
-        rest = tuple(v for v in c.columns if v != prefer)
-        c = replace(c, columns=(*rest, prefer))
-    return c
+    columns = by(c.y, [v for v in c.columns if v != prefer])
+    columns += (prefer,) if prefer is not None else ()
+    return replace(c, rows=by(c.x, c.rows), columns=columns, inner=by(c.x, c.inner))
+
+
+# ---------------------------------------------------------------------- choosing a tiling
+def _tiled_plan(c: Contraction, target: Target, prefer: int | None) -> tuple[float, Tiled]:
+    """The tiling that should take the fewest cycles, and how many."""
+    lanes = target.lanes(c.elem)
+    x, y = matrix(c, c.x, c.rows), matrix(c, c.y, c.columns)
+    m, n, k = c.extent(c.rows), c.extent(c.columns), c.extent(c.inner)
+    pack_y = "" if y.plain() and (n == 1 or y.step(y.outer) == 1) else "unit"
+    pack_x = "" if x.plain() else "unit"
+    best: tuple[float, int, int] | None = None
+    for rows, vectors in _shapes(m, n, target, lanes):
+        tiles = ceil(m / rows) * ceil(n / (vectors * lanes))
+        step = max(rows * vectors / 2, (rows + vectors) / 2, 4)
+        cycles = tiles * (k * step + 2 * rows * vectors + 30)
+        if best is None or cycles < best[0]:
+            best = cycles, rows, vectors
+    assert best is not None
+    cycles, rows, vectors = best
+    chunk = _chunk(c, x, y, ceil(m / rows) * ceil(n / (vectors * lanes)), lanes)
+    all_panels = ceil(n / (vectors * lanes))
+    panels = 1
+    if pack_x or pack_y and m * k * 4 > _PANELS:
+        size = chunk * vectors * lanes * BITS[c.elem] // 8
+        panels = max(1, min(all_panels, _PANELS // max(size, 1)))
+    if pack_x and panels < all_panels:
+        pack_x = "phase"
+    if pack_y:
+        cycles += n * k * _rate(y, lanes)
+    if pack_x:
+        cycles += m * k * 3 / _run(x.sizes, x.inner, x.step(x.inner), lanes)
+    run = min(lanes, c.sizes[c.columns[-1]])
+    cycles += m * n * (3 / run if prefer in (None, c.columns[-1]) else 1.5)
+    tiling = Tiling(lanes, rows, vectors, panels, chunk, pack_x, pack_y)
+    return cycles, Tiled(c, tiling)
+
+
+def _shapes(m: int, n: int, target: Target, lanes: int) -> Iterator[tuple[int, int]]:
+    """Tiles (rows, vectors) whose sums fit the registers, with room for y and one x."""
+    for vectors in range(1, min(6, ceil(n / lanes)) + 1):
+        for rows in range(1, m + 1):
+            if rows * vectors + vectors + 1 > target.registers:
+                break
+            yield rows, vectors
+
+
+def _rate(m: Matrix, lanes: int) -> float:
+    """Cycles to pack an element of a panel."""
+    if transposable(m, lanes):
+        return 0.3
+    return 3 / _run(m.sizes, m.outer, m.step(m.outer), lanes)
+
+
+def _run(sizes, group, step: int, lanes: int) -> float:
+    """How many elements a load brings."""
+    return 1.5 if step != 1 else min(lanes, sizes[group[-1]])
+
+
+def _chunk(c: Contraction, x: Matrix, y: Matrix, tiles: int, lanes: int) -> int:
+    """How many inner positions are summed at once: all, but for long sums of few tiles."""
+    k = c.extent(c.inner)
+    unit = lcm(_tail(x), _tail(y))
+    if k < 2048 or tiles * c.extent(c.batch) > 512 and k < 16384:
+        return k
+    chunk = unit * max(1, 1024 // unit)
+    while chunk < k and 0 < k % chunk < lanes:
+        chunk += unit
+    return min(chunk, k)
+
+
+def _tail(m: Matrix) -> int:
+    """Positions of the inner variables behind the first one."""
+    found = 1
+    for v in m.inner[1:]:
+        found *= m.sizes[v]
+    return found

@@ -1,0 +1,180 @@
+"""Operands laid out for the micro-kernels: rows of x, panels of y.
+
+A row of x is its elements along the inner positions; a panel of y is, for each inner position,
+the elements of some columns, which lie next to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from .access import Matrix, Reader, Where, split
+from .emit import Builder, Index, Value
+
+
+@contextmanager
+def pieces(b: Builder, variables: Sequence[int], sizes: Sequence[int], start: Index, stop: Index,
+           lanes: int, whole: bool = False) -> Iterator[tuple[Where, Index, Value | None, int]]:
+    """Positions [start, stop) of some variables, a vector along the last one at a time.
+
+    Yields where the vector begins, its position, the lanes that belong to it and how many lanes
+    it has.  `whole` promises that start and stop are multiples of the lanes.
+    """
+    last = variables[-1]
+    length = sizes[last]
+    if len(variables) > 1 and lanes % length == 0:
+        lanes = length
+    with ExitStack() as stack:
+        where: Where = {}
+        begin, end, zero = start, stop, 0
+        if len(variables) > 1:
+            run = stack.enter_context(
+                b.loop(b.quotient(start, length), b.quotient(stop - 1, length) + 1))
+            where = split(b, run, variables[:-1], sizes)
+            zero = run * length
+            begin = b.max(zero, start)
+            end = b.min(zero + length, stop)
+        at = stack.enter_context(b.loop(begin, end, lanes))
+        mask = None
+        if not whole or length % lanes:
+            mask = b.first_lanes(b.index(end) - at, lanes)
+        yield {**where, last: at - zero}, at, mask, lanes
+
+
+@contextmanager
+def inner_loops(b: Builder, m: Matrix, variables: Sequence[int], start: Index, stop: Index):
+    """Loops over some inner variables (in any order) within the inner positions [start, stop)
+
+    whose first and last positions are multiples of the extent of all but the first variable."""
+    with ExitStack() as stack:
+        where: Where = {}
+        for v in variables:
+            if v == m.inner[0]:
+                after = 1
+                for other in m.inner[1:]:
+                    after *= m.sizes[other]
+                low, high = b.quotient(start, after), b.quotient(stop, after)
+            else:
+                low, high = 0, m.sizes[v]
+            where[v] = stack.enter_context(b.loop(low, high))
+        yield where
+
+
+def position(b: Builder, m: Matrix, where: Where) -> Index:
+    """The row-major position of the inner variables."""
+    flat: Index = 0
+    step = 1
+    for v in reversed(m.inner):
+        i = where[v]
+        flat = flat + i * step
+        step *= m.sizes[v]
+    return flat
+
+
+def pack_row(b: Builder, reader: Reader, m: Matrix, where: Where, start: Index, stop: Index,
+             out: Value, lanes: int) -> None:
+    """out[k - start] = the element at inner position k, for k in [start, stop), and what follows
+    up to `lanes` elements behind the end is overwritten."""
+    if not m.inner:
+        b.store(out, 0, reader.load(where, mask=reader.inside(where)))
+        return
+    last = m.inner[-1]
+    length = m.sizes[last]
+    with inner_loops(b, m, m.inner[:-1], start, stop) as outer:
+        alone = len(m.inner) == 1
+        low, high = (start, stop) if alone else (0, length)
+        with b.loop(low, high, lanes) as i:
+            place = {**where, **outer, last: i}
+            mask = reader.inside(place, last, lanes)
+            if not (isinstance(high, int) and high % lanes == 0 and isinstance(low, int)):
+                tail = b.first_lanes(b.index(high) - i, lanes)
+                mask = tail if mask is None else b.splat(mask, lanes) & tail
+            value = reader.load(place, last, lanes, mask)
+            b.store(out, b.index(position(b, m, place)) - start, value)
+
+
+def pack_panel(b: Builder, reader: Reader, m: Matrix, where: Where, column: Index, width: int,
+               offsets: Sequence[int], start: Index, stop: Index, out: Value, lanes: int) -> None:
+    """out[(k - start) * width + n] = the element of column `column` + n at inner position k.
+
+    `offsets` are the columns at which the vectors of the panel begin."""
+    span = offsets[-1] + lanes
+    total = 1
+    for v in m.outer:
+        total *= m.sizes[v]
+    if not m.outer:
+        _pack_piece(b, reader, m, where, None, None, 1, width, start, stop, out)
+    elif transposable(m, lanes):
+        _pack_transposed(b, reader, m, where, column, width, offsets, start, stop, out, lanes)
+    elif len(m.outer) == 1:
+        (v,) = m.outer
+        for offset in offsets:
+            mask = b.first_lanes(total, lanes) if total < lanes else None
+            _pack_piece(b, reader, m, {**where, v: column + offset}, v, mask, lanes, width, start,
+                        stop, b.offset(out, reader.elem, offset))
+    else:
+        end = column + min(span, total)
+        with pieces(b, m.outer, m.sizes, column, end, lanes) as (place, at, mask, wide):
+            _pack_piece(b, reader, m, {**where, **place}, m.outer[-1], mask, wide, width, start,
+                        stop, b.offset(out, reader.elem, at - column))
+
+
+def _pack_piece(b: Builder, reader: Reader, m: Matrix, where: Where, vector: int | None,
+                mask: Value | None, lanes: int, width: int, start: Index, stop: Index,
+                out: Value) -> None:
+    """The same columns at every inner position."""
+    guarded = [v for v in m.inner if any(g.strides[v] for g in reader.access.guards)]
+    free = [v for v in m.inner if v not in guarded]
+    with inner_loops(b, m, guarded, start, stop) as first:
+        exist = reader.inside({**where, **first, **dict.fromkeys(free, 0)}, vector, lanes)
+        if exist is None:
+            exist = mask
+        elif mask is not None:
+            exist = b.splat(exist, lanes) & mask
+        with inner_loops(b, m, free, start, stop) as rest:
+            inner = {**first, **rest}
+            value = reader.load({**where, **inner}, vector, lanes, exist)
+            at = (b.index(position(b, m, inner)) - start) * width
+            # A piece with a mask is one of several: the next one's lanes are not its own.
+            b.store(out, at, value, mask if len(m.outer) > 1 else None)
+
+
+def transposable(m: Matrix, lanes: int) -> bool:
+    """Whether panels are made by transposing vectors along the inner positions."""
+    return (not m.access.guards and len(m.outer) == 1 and len(m.inner) == 1
+            and m.step(m.inner) == 1 and m.step(m.outer) != 1
+            and m.sizes[m.outer[0]] >= lanes and m.sizes[m.inner[0]] >= lanes)
+
+
+def _pack_transposed(b: Builder, reader: Reader, m: Matrix, where: Where, column: Index, width: int,
+                     offsets: Sequence[int], start: Index, stop: Index, out: Value,
+                     lanes: int) -> None:
+    """Squares of lanes x lanes elements; the last ones of a row or panel overlap."""
+    outer, inner = m.outer[0], m.inner[0]
+    with b.loop(0, len(offsets) * lanes, lanes) as group:
+        first = b.min(group, offsets[-1])
+        with b.loop(start, stop, lanes) as k:
+            k = b.min(k, b.index(stop) - lanes)
+            square = [
+                reader.load({**where, outer: column + first + i, inner: k}, inner, lanes)
+                for i in range(lanes)
+            ]
+            to = (k - start) * width + first
+            for i, row in enumerate(transposed(b, square)):
+                b.store(out, to + i * width, row)
+
+
+def transposed(b: Builder, square: list[Value]) -> list[Value]:
+    """Rows become columns: blocks of half the size change places, then of a quarter ..."""
+    lanes = len(square)
+    half = lanes // 2
+    while half:
+        low = [i + lanes - half if i & half else i for i in range(lanes)]
+        high = [i + lanes if i & half else i + half for i in range(lanes)]
+        for i in range(lanes):
+            if not i & half:
+                x, y = square[i], square[i + half]
+                square[i], square[i + half] = b.shuffle(x, y, low), b.shuffle(x, y, high)
+        half //= 2
+    return square
