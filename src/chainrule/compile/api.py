@@ -10,18 +10,21 @@ from types import MethodType, SimpleNamespace
 from typing import Any
 
 from .. import config
-from ..managed import Managed, watching
+from ..managed import watching
 from ..nn.module import Module
 from ..tensor import Tensor
 from ..warning import warn
 from .recording import Recording
 from .replay import MISS, Replay
 from .survey import Survey
-from .tree import build, flatten, opaque
+from .tree import flatten, opaque, plain
 from .watch import watched
 
 MOST_PROGRAMS = 16  # of one function: argument shapes, modes, values of Python's numbers
-PATIENCE = 8  # recordings in a row that agree with none before
+MOST_ALIKE = 4  # recordings, for arguments of one structure, that wait for one that agrees
+MOST_RECORDINGS = 16  # recordings that wait
+PATIENCE = 3  # recordings in a row that agree with none before it says why
+MOST_FRUITLESS = 12  # and before it stops watching
 
 
 class Compiled:
@@ -31,7 +34,7 @@ class Compiled:
         functools.update_wrapper(self, function)
         self._function = function
         self._replays: list[Replay] = []
-        self._last: list[tuple[Recording, Survey]] = []  # the last recording of each structure
+        self._recordings: list[Recording] = []  # the last ones that agreed with none before
         self._lock = threading.RLock()
         self._fruitless = 0
         self._is_warned = False
@@ -41,6 +44,8 @@ class Compiled:
             return self._function(*args, **kwargs)
         arguments: list[Tensor] = []
         structure = flatten((args, kwargs), arguments) if args or kwargs else ()
+        if len(arguments) > 1 and len(set(map(id, arguments))) < len(arguments):
+            structure = (structure, _repetitions(arguments))
         with self._lock:
             for i, replay in enumerate(self._replays):
                 result = replay(structure, arguments)
@@ -48,56 +53,69 @@ class Compiled:
                     if i:
                         self._replays.insert(0, self._replays.pop(i))
                     return result
-            if self._fruitless >= PATIENCE or config.anomaly or sys.getprofile() is not None:
+            if self._fruitless >= MOST_FRUITLESS or config.anomaly or sys.getprofile() is not None:
                 return self._function(*args, **kwargs)
             return self._record(args, kwargs, structure, arguments)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
 
+    # ------------------------------------------------------------------ recording
     def _record(self, args, kwargs, structure: Any, arguments: list[Tensor]) -> Any:
-        before = self._recorded_before(structure)
-        moved = None if before is None else before[1].changed()
+        earlier = [r for r in self._recordings if r.structure == structure]
+        unmoved = [r for r in earlier if r.survey.changed() is None]
         with watched() as watcher:
             result = self._function(*args, **kwargs)
-        recording = Recording(watcher, arguments, structure, result)
-        leaves: list[Any] = []
-        structure_of_result = flatten(result, leaves)
-        if any(isinstance(x, Managed) for x in leaves):
-            plain = [x.plain() if isinstance(x, Managed) else x for x in leaves]
-            result = build(structure_of_result, iter(plain))
-        roots = [(self.__name__, self._function)]
+        roots = [(_name_of(self), self._function)]
         roots += [("an argument", x) for x in opaque(structure)]
         survey = Survey(roots, watcher.codes)
-        self._settle(before, recording, survey, moved)
-        return result
+        self._settle(earlier, unmoved, Recording(watcher, survey, arguments, structure, result))
+        return plain(result)
 
-    def _recorded_before(self, structure: Any) -> tuple[Recording, Survey] | None:
-        for pair in self._last:
-            if pair[0].structure == structure:
-                self._last.remove(pair)
-                return pair
-        return None
-
-    def _settle(self, before, recording: Recording, survey: Survey, moved: str | None) -> None:
+    def _settle(
+        self, earlier: list[Recording], unmoved: list[Recording], recording: Recording
+    ) -> None:
         """Make a replay of two recordings that agree, or remember this one and why not."""
-        reason = recording.refusal or survey.refusal
-        if reason is None and before is not None:
-            reason = moved or before[1].changed() or before[0].difference(recording)
-            if reason is None and not before[1].same(survey):
-                reason = "it looks at other things in the next recording"
-            if reason is None:
+        reason = recording.refusal
+        for other in reversed(earlier if reason is None else []):
+            difference = _difference(other, recording, other in unmoved)
+            if difference is None:
                 self._fruitless = 0
-                self._replays.insert(0, Replay(recording, survey, self._function))
+                self._replays.insert(0, Replay(recording))
                 del self._replays[MOST_PROGRAMS:]
+                self._recordings.remove(other)
                 return
-        if reason is not None:
-            self._fruitless += 1
-            if self._fruitless > 1 and not self._is_warned:
-                self._is_warned = True
-                warn(f"{self.__name__} is recorded in every call, since {reason}")
-        self._last.append((recording, survey))
-        del self._last[:-MOST_PROGRAMS]
+            reason = reason or difference
+        self._recordings.append(recording)
+        if len(earlier) >= MOST_ALIKE:
+            self._recordings.remove(earlier[0])
+        del self._recordings[:-MOST_RECORDINGS]
+        self._fruitless += reason is not None
+        if self._fruitless >= PATIENCE and not self._is_warned:
+            self._is_warned = True
+            warn(f"compile: {_name_of(self)} is recorded in every call, since {reason}")
+
+
+def _difference(earlier: Recording, later: Recording, is_unmoved: bool) -> str | None:
+    """Why the later of two recordings is not what the earlier one led to expect."""
+    now = earlier.survey.changed()
+    if now is not None:
+        return f"{now}, by its own doing" if is_unmoved else now
+    if not is_unmoved:
+        return "what it looks at changes"
+    if not earlier.survey.same(later.survey):
+        return "it looks at other things in the next recording"
+    return earlier.difference(later)
+
+
+def _repetitions(arguments: list[Tensor]) -> tuple[int, ...]:
+    """For each argument, the first one that is the same tensor."""
+    first: dict[int, int] = {}
+    return tuple([first.setdefault(id(x), i) for i, x in enumerate(arguments)])
+
+
+def _name_of(function: Any) -> str:
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def compile(model: Any = None, **options: Any) -> Any:

@@ -18,20 +18,21 @@ from ..graph import COMPUTED, NO_ATTRS, Node
 from ..handle import Handle
 from ..scope import Site
 from ..tensor import Tensor
-from .tree import flatten
+from .survey import Survey
+from .tree import constants, flatten
 from .watch import Call, Draw, Step, Watcher
 
 
 class Source(NamedTuple):
     """Where a value from outside comes from: a tensor, the gradient of one, or an argument."""
 
-    kind: str  # "tensor", "gradient", "argument"
-    what: Any  # the tensor, the tensor that has the gradient, the position
+    kind: str  # "tensor", "gradient" of a tensor, "argument"
+    what: Any  # the tensor, or the position of the argument
 
     def same(self, other: Source) -> bool:
         if self.kind != other.kind:
             return False
-        return self.what == other.what if self.kind == "argument" else self.what is other.what
+        return self.what == other.what if type(self.what) is int else self.what is other.what
 
 
 class Binding(NamedTuple):
@@ -50,37 +51,50 @@ class GradBinding(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A tensor or number that is returned: how it is made from a node, or which one it is."""
+    """A tensor or number that is returned, and how it is found or made."""
 
-    place: int | None  # of the storage of a new tensor
-    source: Source | None  # or the tensor from outside whose storage it has
-    views: tuple  # the movement ops from the storage to it
-    like: Node | None  # the recorded node of a new tensor
+    storage: int | Source  # that of a new tensor (by its number), or of a tensor from outside
+    views: tuple = ()  # the movement ops that lead from the storage to it
+    is_number: bool = False
 
 
 class Recording:
     """What a Watcher has noted, put in order."""
 
-    def __init__(self, watcher: Watcher, arguments: list[Tensor], structure: Any, result: Any):
+    def __init__(
+        self, watcher: Watcher, survey: Survey, arguments: list[Tensor], structure: Any, result: Any
+    ):
         self.watcher = watcher
+        self.survey = survey
         self.structure = structure
-        self.arguments = {id(x): i for i, x in enumerate(arguments)}
-        self.refusal = watcher.refusal
+        # An argument that Python can also reach otherwise is that tensor, always.
+        self.pinned = [(i, x) for i, x in enumerate(arguments) if id(x) in survey.tensors]
+        self.arguments = {
+            id(x): i for i, x in enumerate(arguments) if id(x) not in survey.tensors
+        }
+        self.refusal = watcher.refusal or survey.refusal
         self._grad_owners = {
             id(grad): owner for owner, grad, _ in watcher.grads.values() if grad is not None
         }
+        self._numbered: dict[tuple, int] = {}
         self._draws = {id(draw.array): i for i, draw in enumerate(watcher.draws)}
         self.sources: list[list[Source]] = self._find_sources()
         self.bindings = list(self._bindings())
+        self._new_grads: dict[int, Tensor] = {}  # by id of the gradient: whose it is
         self.grad_bindings = list(self._grad_bindings())
+        self.storages: list[tuple[int, Node | None]] = []  # of new results: place, how it looked
         self.result_structure, self.results = self._find_results(result)
+        # What a number out of a tensor may have been made into, unseen, is another object in the
+        # next recording.
+        self.constants = list(constants(result)) if watcher.items else []
         self.outputs = [
             *[b.place for b in self.bindings],
             *[g.place for g in self.grad_bindings if g.place is not None],
-            *[r.place for r in self.results if r.place is not None],
+            *[place for place, _ in self.storages],
         ]
         self._same_values = self._find_same_values()
         self._check_draws()
+        self._check_arguments(arguments)
         self.order = self._reach()
 
     def _refuse(self, reason: str) -> None:
@@ -92,7 +106,10 @@ class Recording:
         if position is not None:
             return Source("argument", position)
         owner = self._grad_owners.get(id(handle))
-        return Source("tensor", handle) if owner is None else Source("gradient", owner)
+        if owner is None:
+            return Source("tensor", handle)
+        position = self.arguments.get(id(owner))
+        return Source("gradient", owner if position is None else position)
 
     def _find_sources(self) -> list[list[Source]]:
         """For each node from outside, the tensors that were bound to it."""
@@ -172,6 +189,7 @@ class Recording:
             if grad is None:
                 yield GradBinding(source, None)
             elif self.watcher.is_inside(grad) and not grad.node.requires_grad:
+                self._new_grads[id(grad)] = owner
                 yield GradBinding(source, self.watcher.places[grad.node])
             else:
                 self._refuse("it sets a gradient that has a history or is another tensor")
@@ -184,18 +202,38 @@ class Recording:
     def _result(self, leaf: Any) -> Result:
         if not isinstance(leaf, Tensor):
             _, node = self.watcher.items[id(leaf)]
-            return Result(self.watcher.places[node], None, (), None)
+            return Result(self._storage(None, node), is_number=True)
         root, views = leaf, []
         while root._base is not None and self.watcher.is_inside(root):
             views.append(root._step)
             root = root._base
         views.reverse()
+        if id(root) in self._new_grads:
+            owner = self.source_of(self._new_grads[id(root)])
+            return Result(Source("gradient", owner.what), tuple(views))
         if not self.watcher.is_inside(root):
-            return Result(None, self.source_of(root), tuple(views), None)
+            return Result(self.source_of(root), tuple(views))
         node = root.node
         if node.requires_grad and not node.freed:
             self._refuse(f"it returns a tensor with a history, recorded at {node.where}")
-        return Result(self.watcher.places[node], None, tuple(views), node)
+        return Result(self._storage(root, node), tuple(views))
+
+    def _storage(self, root: Tensor | None, node: Node) -> int:
+        """The number of a new tensor among the results: the views of one share it."""
+        key = (id(root), root is None)
+        if root is None or key not in self._numbered:
+            self._numbered[key] = len(self.storages)
+            self.storages.append((self.watcher.places[node], None if root is None else node))
+            return len(self.storages) - 1
+        return self._numbered[key]
+
+    def _check_arguments(self, arguments: list[Tensor]) -> None:
+        """An argument may not be a part of what is written to: the next one may be none."""
+        bound = {id(b.source.what) for b in self.bindings if b.source.kind == "tensor"}
+        bound |= {id(arguments[b.source.what]) for b in self.bindings
+                  if b.source.kind == "argument"}
+        if any(x._base is not None and id(x._storage()) in bound for x in arguments):
+            self._refuse("it writes to a tensor that an argument is a view of")
 
     # ------------------------------------------------------------------ agreement
     def number_of(self, step: Step) -> str | None:
@@ -272,7 +310,14 @@ class Recording:
             for a, b in zip(self.grad_bindings, other.grad_bindings)
         ):
             return "it sets other gradients in the next recording"
-        if self.result_structure != other.result_structure:
+        if [(i, id(x)) for i, x in self.pinned] != [(i, id(x)) for i, x in other.pinned]:
+            return "an argument is a tensor that it also reaches otherwise"
+        if (
+            self.result_structure != other.result_structure
+            or not all(map(same_result, self.results, other.results))
+            or len(self.constants) != len(other.constants)
+            or not all(a is b for a, b in zip(self.constants, other.constants))
+        ):
             return "it returns something else in the next recording"
         if not same_draws(self.watcher.draws, other.watcher.draws):
             return "it draws other random numbers in the next recording"
@@ -335,6 +380,12 @@ def same_draws(a: Sequence[Draw], b: Sequence[Draw]) -> bool:
         and same_attrs(x.kwargs, y.kwargs)
         for x, y in zip(a, b)
     )
+
+
+def same_result(a: Result, b: Result) -> bool:
+    if isinstance(a.storage, Source) and isinstance(b.storage, Source):
+        return a.storage.same(b.storage) and a.views == b.views
+    return a == b
 
 
 def same_actions(a: Sequence, b: Sequence) -> bool:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from .. import config, dtypes
 from ..autodiff import is_leaf
-from ..graph import Node, record
-from ..handle import Handle
+from ..graph import Node
 from ..interpreter import run
-from ..managed import watching
 from ..scope import context
 from ..tensor import Tensor
 from .program import Program, runner
-from .recording import Binding, Recording, Result, Source, new_leaf
-from .survey import Survey
+from .recording import Recording, Result, Source, new_leaf
 from .tree import build
 from .watch import Call
 
@@ -80,12 +76,10 @@ class Formulas:
 class Replay:
     """What two recordings that agree have become."""
 
-    def __init__(self, recording: Recording, survey: Survey, function: Callable):
-        self.function = function
-        self.survey = survey
+    def __init__(self, recording: Recording):
+        self.survey = recording.survey
         self.structure = recording.structure
         self.surroundings = Surroundings()
-        self.recording = recording
         watcher = recording.watcher
         outputs, nodes = recording.graph()
         leaves = [(p, n) for p, n in nodes.items() if n.op is None and n.value is None]
@@ -119,7 +113,11 @@ class Replay:
         ]
         self.bindings = recording.bindings
         self.grad_bindings = recording.grad_bindings
+        self.storages = recording.storages
         self.results = recording.results
+        self.pinned = recording.pinned
+        given = recording.arguments
+        self.known = {key for key in watcher.handles if key not in given}
         self.result_structure = recording.result_structure
 
     # ------------------------------------------------------------------ before
@@ -145,9 +143,13 @@ class Replay:
         kind, what = source
         if kind == "tensor":
             return what
-        return arguments[what] if kind == "argument" else what._grad
+        if kind == "argument":
+            return arguments[what]
+        owner = arguments[what] if type(what) is int else what
+        return owner._grad
 
     def _check(self, arguments: list[Tensor]) -> None:
+        self._check_identities(arguments)
         for source, is_none in self.grad_reads:
             if (self._find(source, arguments)._grad is None) is not is_none:
                 raise Stale
@@ -157,6 +159,21 @@ class Replay:
                 requires_grad and not is_leaf(node)
             ):
                 raise Stale
+
+    def _check_identities(self, arguments: list[Tensor]) -> None:
+        """No argument may be, or share the values of, a tensor with another role in the graph."""
+        for i, tensor in self.pinned:
+            if arguments[i] is not tensor:
+                raise Stale
+        known = self.known.difference([id(x) for _, x in self.pinned])
+        for x in arguments:
+            if id(x) in known:
+                raise Stale
+            if x._base is not None:
+                root = x._storage()
+                bound = [self._find(b.source, arguments) for b in self.bindings]
+                if any(tensor is root or tensor is x for tensor in bound):
+                    raise Stale
 
     def _collect(self, arguments: list[Tensor]) -> None:
         found = []
@@ -192,22 +209,23 @@ class Replay:
                 node = new_leaf(handle._node, False, None)
                 node.value = next(outputs)
                 handle._grad = Tensor._from_node(node)
-        return build(
-            self.result_structure, iter([self._returned(r, arguments, outputs) for r in self.results])
-        )
+        made = [_made(like, next(outputs)) for _, like in self.storages]
+        results = [self._returned(r, arguments, made) for r in self.results]
+        return build(self.result_structure, iter(results))
 
-    def _returned(self, result: Result, arguments: list[Tensor], outputs) -> Any:
-        place, source, views, like = result
-        if place is None:
-            tensor = self._find(source, arguments)
-        else:
-            value = next(outputs)
-            if like is None:
-                return value.item()
-            tensor = Tensor._from_node(_finished(like, value))
+    def _returned(self, result: Result, arguments: list[Tensor], made: list) -> Any:
+        storage, views, is_number = result
+        tensor = made[storage] if type(storage) is int else self._find(storage, arguments)
+        if is_number:
+            return tensor.item()
         for op, attrs in views:
             tensor = tensor._view(op, **attrs)
         return tensor
+
+
+def _made(like: Node | None, value: np.ndarray) -> Any:
+    """A new tensor; the array itself where only a number is wanted."""
+    return value if like is None else Tensor._from_node(_finished(like, value))
 
 
 def _finished(like: Node, value: np.ndarray) -> Node:

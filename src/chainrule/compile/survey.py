@@ -129,6 +129,8 @@ class Survey:
         elif isinstance(x, ModuleType):
             if not _is_ours(x.__name__):
                 self._visit_attributes(name, x)
+        elif kind.__module__.startswith(("numpy.random", "random")):
+            self.refusal = f"it can draw random numbers from {name}"
         elif hasattr(kind, "__next__"):
             self.refusal = f"it can advance {name}, a {kind.__name__}"
         elif kind is not BuiltinFunctionType and not isinstance(x, Generator):

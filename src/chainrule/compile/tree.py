@@ -94,6 +94,18 @@ def build(structure: Any, leaves: Iterator) -> Any:
     return made
 
 
+def constants(tree: Any) -> Iterator[Any]:
+    """The numbers and texts in a tree, as the objects that they are."""
+    if type(tree) is float or type(tree) is str:
+        yield tree
+    elif isinstance(tree, dict):
+        for value in tree.values():
+            yield from constants(value)
+    elif isinstance(tree, (list, tuple)):
+        for value in tree:
+            yield from constants(value)
+
+
 def opaque(structure: Any) -> Iterator[Any]:
     """The objects in a structure that stand for themselves."""
     if isinstance(structure, Same):
@@ -101,3 +113,12 @@ def opaque(structure: Any) -> Iterator[Any]:
     elif isinstance(structure, Branch):
         for part in structure.parts:
             yield from opaque(part)
+
+
+def plain(tree: Any) -> Any:
+    """The tree with ordinary numbers in the place of those that are watched."""
+    leaves: list[Any] = []
+    structure = flatten(tree, leaves)
+    if not any(type(x) is Managed for x in leaves):
+        return tree
+    return build(structure, iter([x.plain() if type(x) is Managed else x for x in leaves]))

@@ -227,10 +227,8 @@ class Watcher:
             self._called_c(arg, frame)
         elif code not in self.codes and not code.co_filename.startswith(_NUMPY):
             if _is_library(code.co_filename):
-                if code.co_filename.endswith(f"{_SEP}random.py"):
-                    self.refuse("it draws from Python's own random numbers")
-            else:
-                self.codes[code] = frame.f_globals
+                return
+            self.codes[code] = frame.f_globals
 
     def _called_c(self, function: Any, frame: FrameType) -> None:
         owner = getattr(function, "__self__", None)
@@ -248,7 +246,16 @@ class Watcher:
 
 
 _NUMPY = np.__path__[0]
-_SEP = "/" if "/" in _NUMPY else "\\"
+
+
+def _other_streams() -> Any:
+    """Where the random streams of Python and NumPy are."""
+    python, numpy = sys.modules.get("random"), sys.modules.get("numpy.random")
+    state = None if numpy is None else numpy.get_state(legacy=False)["state"]
+    return (
+        None if python is None else python.getstate(),
+        None if state is None else (state["pos"], state["key"].tobytes()),
+    )
 
 
 def _is_library(filename: str) -> bool:
@@ -422,6 +429,7 @@ def watched() -> Iterator[Watcher]:
     watcher = Watcher()
     _install()
     watching.watcher = watcher
+    before = _other_streams()
     sys.setprofile(watcher.profile)
     try:
         yield watcher
@@ -429,3 +437,5 @@ def watched() -> Iterator[Watcher]:
         sys.setprofile(None)
         watching.watcher = None
         _remove()
+        if watcher.refusal is None and _other_streams() != before:
+            watcher.refusal = "it draws random numbers of Python's or NumPy's"
