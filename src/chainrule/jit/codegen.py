@@ -396,6 +396,10 @@ class Writer:
         base, place = self._row(i)
         return self.b.load(base, place, i.elem, self._kept_lanes(i))
 
+    def _do_as(self, i: Instruction) -> Value:
+        """A reduction of one element."""
+        return self.b.cast(self.values[i.args[0]], i.elem)
+
     def _do_number(self, i: Instruction) -> Value:
         return self.b.number(i.extra, i.elem)
 

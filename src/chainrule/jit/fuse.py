@@ -82,14 +82,12 @@ class Kernel:
         return node in self._by_node
 
 
-Source = tuple[Node, Linear, Index | None]  # node in memory or register, its flat place, its index
-
-
 class Fusion:
     """The kernels of a graph, in an order in which they can run."""
 
     def __init__(self, order: Sequence[Node], outputs: Iterable[Node]):
         self.outputs = set(outputs)
+        self.position = {n: i for i, n in enumerate(order)}
         self.uses = Counter(x for n in order for x in n.inputs)
         self.kernels: list[Kernel] = []
         self.home: dict[Node, Kernel] = {}
@@ -101,6 +99,11 @@ class Fusion:
             if node.value is None:
                 self._place(node)
         self.stored = self._find_stored()
+
+    def ready(self, node: Node, kernel: Kernel) -> bool:
+        """Whether the kernel meets the node in memory, or as a member of its own."""
+        home = self.home.get(node)
+        return node.value is not None or (home is not None and home.number <= kernel.number)
 
     # ------------------------------------------------------------------ which nodes have a home
     def _place(self, node: Node) -> None:
@@ -299,7 +302,7 @@ class Fusion:
         elif node.value is None and node not in self.home:
             if node.op.kind == "movement":
                 below = self._lift(kernel, node.inputs[0], memo)
-                memo[node] = below and lifted(kernel.space, node, below)
+                memo[node] = None if below is None else lifted(kernel.space, node, below)
             else:
                 memo[node] = self._lift_elementwise(kernel, node, memo)
         return memo[node]
@@ -326,7 +329,7 @@ class Fusion:
         An operand needs no more than its own turn: nothing that other turns compute.
         """
         space = kernel.space
-        for x, place, _ in list(self.below(space, node, index)):
+        for x, place in list(self.below(kernel, node, index)):
             if x in kernel:
                 own = kernel.own(x)
                 if space.flat(own.index, x.shape) != space.resolve(place):
@@ -334,16 +337,16 @@ class Fusion:
         return True
 
     # ------------------------------------------------------------------ what a node needs
-    def below(self, space: Space, node: Node, index: Index) -> Iterator[Source]:
+    def below(self, kernel: Kernel, node: Node, index: Index) -> Iterator[tuple[Node, Linear]]:
         """What is in memory or a register below one element of a node that is written out."""
+        space = kernel.space
         stack = [(node, index)]
         seen = set()
         while stack:
             node, index = stack.pop()
-            for x, i in needs(space, node, index, self.home):
-                if x.value is not None or x in self.home:
-                    place = i if isinstance(i, Linear) else space.flat(i, x.shape)
-                    yield x, place, None
+            for x, i in needs(space, node, index, lambda x: self.ready(x, kernel)):
+                if self.ready(x, kernel):
+                    yield x, i if isinstance(i, Linear) else space.flat(i, x.shape)
                 elif (x, i) not in seen:
                     seen.add((x, i))
                     stack.append((x, i))
@@ -358,6 +361,7 @@ class Fusion:
             kernel = Kernel(len(self.kernels), "loops", Space())
             operand = tuple([kernel.space.new(n) for n in x.shape])
             try:
+                kernel.number = len(self.kernels)
                 if x.value is None and x not in self.home:
                     self._check(kernel, x, operand)
                 break
@@ -418,7 +422,7 @@ class Fusion:
             variable = {a: kernel.space.new(n) for a, n in sizes.items()}
             try:
                 for x, ls in zip(node.inputs, labels):
-                    operand(self, kernel.space, x, tuple([variable[a] for a in ls]))
+                    operand(self, kernel, x, tuple([variable[a] for a in ls]))
                 break
             except NotLinear as problem:
                 self._to_memory(problem.node)
@@ -441,21 +445,21 @@ class Fusion:
         stored = {n for n in self.outputs if n.value is None}
         for kernel in self.kernels:
             for member in kernel.members:
-                for x in self._members_below(member.node):
+                for x in self._members_below(member.node, kernel):
                     if self.home[x] is not kernel:
                         stored.add(x)
                 if kernel.kind == "host":
                     stored.add(member.node)
         return stored
 
-    def _members_below(self, node: Node) -> Iterator[Node]:
+    def _members_below(self, node: Node, kernel: Kernel) -> Iterator[Node]:
         stack, seen = list(node.inputs), set()
         while stack:
             x = stack.pop()
             if x in seen:
                 continue
             seen.add(x)
-            if x in self.home:
+            if x.value is None and self.ready(x, kernel):
                 yield x
             elif x.value is None:
                 stack += x.inputs
@@ -497,7 +501,7 @@ def is_loop(node: Node) -> bool:
     return node.op.kind == "movement" or is_read(node) or is_one_hot(node)
 
 
-def needs(space: Space, node: Node, index: Index, home) -> list[tuple[Node, Index | Linear]]:
+def needs(space: Space, node: Node, index: Index, ready) -> list[tuple[Node, Index | Linear]]:
     """The elements of its inputs that one element of a node needs."""
     op = node.op
     if op.kind == "elementwise":
@@ -511,7 +515,7 @@ def needs(space: Space, node: Node, index: Index, home) -> list[tuple[Node, Inde
         return [(x, index), (places, single), (src, single)]
     if op is reshape:
         x = node.inputs[0]
-        if x.value is not None or x in home:
+        if ready(x):
             return [(x, space.flat(index, node.shape))]
     return [(node.inputs[i], moved) for i, moved, _ in parts(space, node, index)]
 

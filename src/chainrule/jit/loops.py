@@ -118,16 +118,17 @@ class Lowering:
         self._row: dict[Node, int] = {}
         self._stage: dict[Node, int] = {}  # of a value per element: the pass that computes it
         self._ready: dict[Node, int] = {}  # of a value per turn: after which pass it is there
-        self._found: dict[tuple[int, int], int] = {}
+        self._found: dict[int, tuple] = {}  # where a variable was found last
         self.blocks: dict[tuple, Block] = {}
 
     # ------------------------------------------------------------------ passes
     def nest(self) -> Nest:
-        members = [m for m in self.kernel.members if m.operand is None or not self._is_contract(m)]
-        for m in self.kernel.members:
+        # What was written out in a member may have become a member itself, later.
+        self.members = sorted(self.kernel.members, key=lambda m: self.fusion.position[m.node])
+        for m in self.members:
             self._schedule(m)
         self._choose_rows()
-        for m in members:
+        for m in self.members:
             self._write(m)
         blocks = [self.blocks[k] for k in sorted(self.blocks, key=lambda k: k[:2])]
         return self._finished([b for b in blocks if b.code])
@@ -171,14 +172,14 @@ class Lowering:
             seen.add(x)
             if x in self.kernel:
                 found.add(x)
-            elif x not in self.fusion.home and x.value is None:
+            elif not self.fusion.ready(x, self.kernel):
                 stack += x.inputs
         return found
 
     def _choose_rows(self) -> None:
         """What a later pass needs is read back if it is stored, computed again if that is cheap,
         and otherwise kept in the scratch memory of the worker."""
-        for m in self.kernel.members:
+        for m in self.members:
             need = self._ready[m.node] if m.node not in self._stage else self._stage[m.node]
             for x in self._inside(m.node):
                 if x in self._stage and self._stage[x] < need and x not in self.fusion.stored:
@@ -200,7 +201,7 @@ class Lowering:
             return AGAIN + 1
         total = getattr(math, "COST", {}).get(x.op.name, 1) if x.op.kind == "elementwise" else 0
         for y in x.inputs:
-            if y in self.fusion.stored or y.value is not None:
+            if y in self.fusion.stored and self.fusion.ready(y, self.kernel) or y.value is not None:
                 total += 1
             elif y in self._ready and y in self.kernel:
                 continue
@@ -220,7 +221,7 @@ class Lowering:
 
     def _write(self, m: Member) -> None:
         node = m.node
-        if m.operand is not None:
+        if m.operand is not None and not self._is_contract(m):
             self._write_reduction(m)
             return
         inner = self._inner(m.index)
@@ -241,7 +242,7 @@ class Lowering:
         after = self._block(stage, ())
         value = self._value(block, stage, x, m.operand)
         out = self._emit(block, Instruction(
-            "reduce", self._new(), register(node.dtype.name), (value,),
+            "reduce" if inner else "as", self._new(), register(node.dtype.name), (value,),
             extra=(node.op.name, node.dtype.name)))
         after.known[self._key(node, m.index)] = out
         if node in self.fusion.stored:
@@ -310,13 +311,13 @@ class Lowering:
                                                      place=self._row[node]))
             if node in self.fusion.stored:
                 return self._load(block, stage, node, self.space.flat(index, node.shape), guards)
-        elif node.value is not None or (own is None and node in self.fusion.home):
+        elif own is None and self.fusion.ready(node, self.kernel):
             return self._load(block, stage, node, self.space.flat(index, node.shape), guards)
         return self._expression(block, stage, node, index, guards)
 
     def _load(self, block: Block, stage: int, node: Node, where: Linear, guards) -> int:
         where = self.space.resolve(where)
-        self._ask(block, stage, where)
+        self._ask(block, stage, where, guards)
         elem = node.dtype.name
         return self._emit(block, Instruction("load", self._new(), register(elem), (),
                                              self._buffer(node), where, self._guards(guards), elem))
@@ -324,19 +325,18 @@ class Lowering:
     def _guards(self, guards) -> tuple[Guard, ...]:
         return tuple([Guard(self.space.resolve(g.place), g.size) for g in guards])
 
-    def _ask(self, block: Block, stage: int, where: Linear) -> None:
+    def _ask(self, block: Block, stage: int, where: Linear, guards) -> None:
         """Find the values of the variables that come from memory."""
         for v in where.variables:
-            if v not in self.space.found or (id(block), v) in self._found:
+            if v not in self.space.found:
                 continue
             node, index = self.space.found[v]
-            home = self._scope(block, stage, index, ())
-            if (id(home), v) not in self._found:
-                value = self._value(block, stage, node, index)
-                self._found[id(home), v] = value
+            home = self._scope(block, stage, index, guards)
+            if self._found.get(v) != (id(home), guards):
+                self._found[v] = (id(home), guards)
+                value = self._value(block, stage, node, index, guards)
                 self._emit(home, Instruction("found", self._new(), "int64", (value,), v,
                                              extra=self.space.sizes[v]))
-            self._found[id(block), v] = v
 
     def _expression(self, block: Block, stage: int, node: Node, index: Index, guards) -> int:
         op = node.op
@@ -359,13 +359,12 @@ class Lowering:
     def _moved(self, block: Block, stage: int, x: Node, index: Index, guards) -> int:
         """An element of x whose index holds variables found in memory."""
         for i in index:
-            self._ask(block, stage, self.space.resolve(i))
+            self._ask(block, stage, self.space.resolve(i), guards)
         return self._value(block, stage, x, index, guards)
 
     def _movement(self, block: Block, stage: int, node: Node, index: Index, guards) -> int:
         x = node.inputs[0]
-        if node.op is ew_reshape and (x.value is not None or (
-                x in self.fusion.home and x not in self.kernel)):
+        if node.op is ew_reshape and x not in self.kernel and self.fusion.ready(x, self.kernel):
             return self._load(block, stage, x, self.space.flat(index, node.shape), guards)
         if node.op is ew_reshape and x in self.kernel:
             own = self.kernel.own(x)

@@ -7,12 +7,13 @@ from ..ops.op import reshape
 from .index import Guard, Index, Linear, NotLinear, Space, parts
 
 
-def operand(fusion, space: Space, x: Node, index: Index) -> tuple[Node, Linear, list[Guard]]:
+def operand(fusion, kernel, x: Node, index: Index) -> tuple[Node, Linear, list[Guard]]:
     """The node in memory that holds the elements of x, where, and when they are not 0."""
     guards: list[Guard] = []
-    while x.value is None and x not in fusion.home:
+    space: Space = kernel.space
+    while not fusion.ready(x, kernel):
         below = x.inputs[0] if x.inputs else None
-        if x.op is reshape and (below.value is not None or below in fusion.home):
+        if x.op is reshape and fusion.ready(below, kernel):
             return below, space.flat(index, x.shape), guards
         if x.op.kind != "movement":
             raise NotLinear(x)

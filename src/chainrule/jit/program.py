@@ -208,7 +208,7 @@ def _contraction(fusion: Fusion, kernel: Kernel, nest, writes: list[Node]) -> St
     member = kernel.members[0]
     sizes = {a: n for x, ls in zip(node.inputs, labels) for a, n in zip(ls, x.shape)}
     index_of = dict(zip(sizes, member.operand))
-    sources = [operand(fusion, space, x, tuple([index_of[a] for a in ls]))
+    sources = [operand(fusion, kernel, x, tuple([index_of[a] for a in ls]))
                for x, ls in zip(node.inputs, labels)]
     everything = sorted({
         v for i in member.operand for v in space.resolve(i).variables} | kernel.parallel_vars())
