@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -69,9 +70,9 @@ def text(machine: str) -> str:
 class Runtime(NamedTuple):
     """The functions of the runtime; each gives up the GIL."""
 
-    create: ctypes._CFuncPtr  # (most, idle ns, cores, clock) -> pool
-    run: ctypes._CFuncPtr  # (pool, table, slots, workers) -> fault
-    worker: ctypes._CFuncPtr  # (pool, index), never returns
+    create: Callable[[int, int, int, int], int | None]  # most, idle ns, cores, clock
+    run: Callable[[int, int, int, int], int]  # pool, table, slots, workers
+    worker: Callable[[int, int], None]  # pool, index
 
 
 @cache

@@ -93,15 +93,19 @@ rich:
   %inner = getelementptr i8, ptr %block, i64 64
   br label %next
 next:
-  %e = phi i64 [ 0, %entry ], [ 0, %rich ], [ %e1, %call ]
-  %mine = phi ptr [ null, %entry ], [ %block, %rich ], [ %mine, %call ]
-  %scratch = phi ptr [ null, %entry ], [ %inner, %rich ], [ %scratch, %call ]
+  %e = phi i64 [ 0, %entry ], [ 0, %rich ], [ %e1, %look ], [ %e1, %call ]
+  %mine = phi ptr [ null, %entry ], [ %block, %rich ], [ %mine, %look ], [ %mine, %call ]
+  %scratch = phi ptr [ null, %entry ], [ %inner, %rich ],
+                     [ %scratch, %look ], [ %scratch, %call ]
   %more = icmp ult i64 %e, %count
-  br i1 %more, label %call, label %done
-call:
+  br i1 %more, label %look, label %done
+look:
   %e1 = add i64 %e, 1
   %units.at = getelementptr %Entry, ptr %entries, i64 %e, i32 2
   %units = load i64, ptr %units.at
+  %empty = icmp eq i64 %units, 0
+  br i1 %empty, label %next, label %call
+call:
   %kernel.at = getelementptr %Entry, ptr %entries, i64 %e
   %kernel = load ptr, ptr %kernel.at
   %places.at = getelementptr %Entry, ptr %entries, i64 %e, i32 1

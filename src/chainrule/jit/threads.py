@@ -55,19 +55,24 @@ class Fault(NamedTuple):
 
 
 class _Task(NamedTuple):
-    """What workers share: entries from `entry` on; see runtime.py."""
+    """What workers share: so many entries from `entry` on; see runtime.py."""
 
     entry: int
-    count: int
+    entries: int
     grain: int
     chunks: int
     turn: int
+
+    def __str__(self) -> str:
+        if self.entries > 1:
+            return f"entries {self.entry} to {self.entry + self.entries - 1} in a row"
+        return f"entry {self.entry}" + (f" in {self.chunks} chunks" if self.chunks > 1 else "")
 
 
 class Table:
     """The kernels of a program in order, with the bytes of scratch that the hungriest asks for.
 
-    Two threads may run one table at once, each with its own slots; `completed` then counts both.
+    Two threads may run one table at once, each with its own slots, if nobody asks for `completed`.
     """
 
     _ids = itertools.count(1)
@@ -76,20 +81,19 @@ class Table:
         self.entries = list(entries)
         self.scratch = scratch
         _verify(self.entries)
-        self._numbers = [i for i, e in enumerate(self.entries) if e.units]
-        levels = _levels([self.entries[i] for i in self._numbers])
+        self.levels = _levels(self.entries)
         self._places, rows = self._rows()
-        self._table = _layout(next(self._ids), rows, levels, scratch)
+        self._table = _layout(next(self._ids), rows, self.levels, scratch)
         self._address = self._table.ctypes.data
         self._run = runtime().run
 
     def _rows(self) -> tuple[np.ndarray, list[int]]:
         """The places of all entries in one array, and the words of the entries."""
-        used = [self.entries[i] for i in self._numbers]
-        places = np.array([p for e in used for p in e.places], np.int32)
-        starts = itertools.accumulate((len(e.places) for e in used), initial=0)
+        places = np.array([p for e in self.entries for p in e.places], np.int32)
+        starts = itertools.accumulate((len(e.places) for e in self.entries), initial=0)
         base = places.ctypes.data
-        rows = [(e.kernel, base + 4 * start, e.units, 0) for e, start in zip(used, starts)]
+        rows = [(e.kernel, base + 4 * start, e.units, 0)
+                for e, start in zip(self.entries, starts)]
         return places, [word for row in rows for word in row]
 
     def run(self, slots: int, workers: int = 1) -> Fault | None:
@@ -97,8 +101,8 @@ class Table:
 
         At most `workers` threads work, this one among them.  While another thread's program has
         the workers, this one runs alone: waiting would take as long, and idle.  After a fault the
-        later levels are left out.  A KeyboardInterrupt is raised when the native call has ended:
-        if `completed` has grown, all has been computed.
+        later levels are left out.  A KeyboardInterrupt is raised before the native call or after
+        it: if `completed` has grown, it was after.
         """
         pool = _pool.address or _pool.open()
         if workers > 1:
@@ -109,27 +113,20 @@ class Table:
     def _fault(self, fault: int) -> Fault:
         if fault < 0:
             raise MemoryError(f"a program requires {self.scratch} bytes of scratch for each worker")
-        return Fault(self._numbers[fault >> 32], fault & 0xFFFFFFFF)
+        return Fault(fault >> 32, fault & 0xFFFFFFFF)
 
     @property
     def completed(self) -> int:
         """How many runs of this table have ended."""
         return int(self._table[8])
 
-    @property
-    def tasks(self) -> list[list[_Task]]:
-        """What workers share, level by level."""
-        levels = _levels([self.entries[i] for i in self._numbers])
-        return levels
-
     def __repr__(self) -> str:
-        levels = len({e.level for e in self.entries})
-        return (f"Table({len(self.entries)} entries, {levels} levels, "
+        return (f"Table({len(self.entries)} entries, {len(self.levels)} levels, "
                 f"{self.scratch} bytes of scratch)")
 
     def __str__(self) -> str:
-        lines = [f"{i:4}  level {e.level}: {e.units} units by {e.grain}, places {list(e.places)}"
-                 for i, e in enumerate(self.entries)]
+        lines = [f"  level {k}: {', '.join(map(str, level))}"
+                 for k, level in enumerate(self.levels)]
         return "\n".join([repr(self), *lines])
 
 
@@ -146,12 +143,11 @@ def _verify(entries: list[Entry]) -> None:
 def _levels(entries: list[Entry]) -> list[list[_Task]]:
     """The tasks of each level; levels of one chunk in a row become one task of one level."""
     levels: list[list[_Task]] = []
-    numbered = itertools.groupby(enumerate(entries), lambda pair: pair[1].level)
-    for _, group in numbered:
+    for _, group in itertools.groupby(enumerate(entries), lambda pair: pair[1].level):
         level = [_task(i, e, turn) for turn, (i, e) in enumerate(group)]
         if levels and _single(level) and _single(levels[-1]):
             row = levels[-1][0]
-            levels[-1] = [row._replace(count=row.count + 1)]
+            levels[-1] = [row._replace(entries=row.entries + 1)]
         else:
             levels.append(level)
     return levels
@@ -163,9 +159,9 @@ def _single(level: list[_Task]) -> bool:
 
 def _task(index: int, entry: Entry, turn: int) -> _Task:
     chunks = -(-entry.units // entry.grain)
-    # Entries of one chunk have different homes; those of many keep theirs, for the cache's sake.
-    return _Task(index, 1, entry.grain, chunks, 0) if chunks > 1 else (
-        _Task(index, 1, _WHOLE, 1, turn))
+    if chunks == 1:
+        return _Task(index, 1, _WHOLE, 1, turn)  # the entries of a level at different homes
+    return _Task(index, 1, entry.grain, chunks, 0)  # the same rows at the same home in all levels
 
 
 def _layout(identity: int, rows: list[int], levels: list[list[_Task]], scratch: int) -> np.ndarray:
@@ -186,6 +182,11 @@ class _Pool:
     """The workers of this process.  Nothing is made before the first run."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew.  A forked child has none of the threads, and the memory as it was in the
+        middle of whatever they did."""
         self.address = 0
         self.threads = 0
         self._lock = threading.Lock()
@@ -232,6 +233,5 @@ def _cores() -> int:
 
 
 _pool = _Pool()
-# A child has none of the threads, and the memory as it was in the middle of whatever they did.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.__init__)
+    os.register_at_fork(after_in_child=_pool.forget)
