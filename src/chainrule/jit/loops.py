@@ -273,7 +273,7 @@ class Lowering:
     # ------------------------------------------------------------------ values
     def _value(self, block: Block, stage: int, node: Node, index: Index, guards=()) -> int:
         """One element of a node, in a register."""
-        home = self._scope(block, stage, index, guards)
+        home, stage = self._scope(block, stage, index, guards)
         key = self._key(node, index, guards)
         found = self._lookup(home, stage, key)
         if found is None and guards and node in self.kernel:
@@ -282,12 +282,14 @@ class Lowering:
             found = home.known[key] = self._compute(home, stage, node, index, guards)
         return found
 
-    def _scope(self, block: Block, stage: int, index: Index, guards) -> Block:
+    def _scope(self, block: Block, stage: int, index: Index, guards) -> tuple[Block, int]:
         """What does not depend on the inner loops is done once a turn, before them."""
         if not block.inner:
-            return block
+            return block, stage
         depends = self.space.variables((*index, *[g.place for g in guards]))
-        return block if depends & set(block.inner) else self._block(stage - 1, ())
+        if depends & set(block.inner):
+            return block, stage
+        return self._block(stage - 1, ()), stage - 1
 
     def _lookup(self, block: Block, stage: int, key: tuple) -> int | None:
         if key in block.known:
@@ -317,7 +319,8 @@ class Lowering:
 
     def _load(self, block: Block, stage: int, node: Node, where: Linear, guards) -> int:
         where = self.space.resolve(where)
-        self._ask(block, stage, where, guards)
+        for place in (where, *[g.place for g in guards]):
+            self._ask(block, stage, self.space.resolve(place), guards)
         elem = node.dtype.name
         return self._emit(block, Instruction("load", self._new(), register(elem), (),
                                              self._buffer(node), where, self._guards(guards), elem))
@@ -326,15 +329,20 @@ class Lowering:
         return tuple([Guard(self.space.resolve(g.place), g.size) for g in guards])
 
     def _ask(self, block: Block, stage: int, where: Linear, guards) -> None:
-        """Find the values of the variables that come from memory."""
+        """Find the values of the variables that come from memory.
+
+        Only where guards that are known without them hold: the others speak of what is found.
+        """
+        guards = tuple([g for g in guards if not any(
+            v in self.space.found for v in self.space.resolve(g.place).variables)])
         for v in where.variables:
             if v not in self.space.found:
                 continue
             node, index = self.space.found[v]
-            home = self._scope(block, stage, index, guards)
+            home, when = self._scope(block, stage, index, guards)
             if self._found.get(v) != (id(home), guards):
                 self._found[v] = (id(home), guards)
-                value = self._value(block, stage, node, index, guards)
+                value = self._value(home, when, node, index, guards)
                 self._emit(home, Instruction("found", self._new(), "int64", (value,), v,
                                              extra=self.space.sizes[v]))
 
@@ -376,14 +384,16 @@ class Lowering:
             if result is None and more:
                 zero = self._emit(block, Instruction("number", self._new(),
                                                      register(node.dtype.name), extra=0))
-                result = self._choose(block, stage, node, more, value, zero)
+                result = self._choose(block, stage, node, guards, more, value, zero)
             elif result is None:
                 result = value
             else:
-                result = self._choose(block, stage, node, more, value, result)
+                result = self._choose(block, stage, node, guards, more, value, result)
         return result
 
-    def _choose(self, block, stage, node, guards, yes: int, no: int) -> int:
+    def _choose(self, block, stage, node, outer, guards, yes: int, no: int) -> int:
+        for g in guards:
+            self._ask(block, stage, self.space.resolve(g.place), outer)
         return self._emit(block, Instruction(
             "choose", self._new(), register(node.dtype.name), (yes, no),
             guards=self._guards(guards)))
