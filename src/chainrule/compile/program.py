@@ -7,8 +7,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from .. import config
 from ..graph import Node, toposort
 from ..interpreter import evaluate
+from ..warning import warn
 
 Program: TypeAlias = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
@@ -18,10 +20,40 @@ def runner(outputs: Sequence[Node], leaves: Sequence[Node]) -> Program:
 
     Other leaves keep the value that they have.  Nothing is recorded, no node gets a value.
     """
+    interpreted = _interpreted(outputs, leaves)
+    if config.jit == "0":
+        return interpreted
+    try:
+        return _native(outputs, leaves, interpreted)
+    except Exception as error:
+        if config.jit == "1":
+            raise
+        warn(f"compile: a graph is interpreted, since it could not be compiled: "
+             f"{type(error).__name__}: {error}")
+        return interpreted
+
+
+def _native(outputs: Sequence[Node], leaves: Sequence[Node], interpreted: Program) -> Program:
+    from ..jit.program import Fault
+    from ..jit.program import Program as Native
+
+    constants = [n for n in toposort(outputs) if n.op is None and n.value is not None]
+    known = [n.value for n in constants]
+    run = Native(outputs, [*leaves, *constants]).run
+
+    def program(values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        try:
+            return run([*values, *known])
+        except Fault:  # the interpreter finds the same error, and tells it with the user's line
+            return interpreted(values)
+
+    return program
+
+
+def _interpreted(outputs: Sequence[Node], leaves: Sequence[Node]) -> Program:
     order = toposort(outputs)
     place = {node: i for i, node in enumerate(order)}
-    entries = [place[x] for x in leaves if x in place]
-    given = [i for i, x in enumerate(leaves) if x in place]
+    given = [(place[x], i) for i, x in enumerate(leaves) if x in place]
     known = {place[x]: x.value for x in order if x.op is None and x.value is not None}
     last = {place[x]: i for i, node in enumerate(order) for x in node.inputs}
     results = [place[x] for x in outputs]
@@ -32,9 +64,9 @@ def runner(outputs: Sequence[Node], leaves: Sequence[Node]) -> Program:
             gone = {x for x in inputs if last[x] == i} - set(results)
             steps.append((i, node, inputs, gone))
 
-    def program(values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def program(values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         found = dict(known)
-        found.update((place, values[i]) for place, i in zip(entries, given))
+        found.update((at, values[i]) for at, i in given)
         with np.errstate(all="ignore"):
             for i, node, inputs, gone in steps:
                 found[i] = evaluate(node, [found[x] for x in inputs])
