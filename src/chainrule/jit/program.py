@@ -139,6 +139,8 @@ class Program:
             scratch = 0
 
         self.work = 0
+        codes = [code for step in self.steps for code in step.codes]
+        addresses = iter(engine().addresses([code.text for code in codes]))
         for step in self.steps:
             if step.kernel.kind == "host":
                 close()
@@ -147,11 +149,10 @@ class Program:
             for k, code in enumerate(step.codes):
                 places = [self._temporary[x] if isinstance(x, Buffer) else self._slot_of(x)
                           for x in code.buffers]
-                address = engine().address(code.text)
                 scratch = max(scratch, code.scratch)
                 self.work += code.work
-                entries.append((step.level + k, Entry(address, places, code.units, code.grain,
-                                                      step.level + k)))
+                entries.append((step.level + k, Entry(next(addresses), places, code.units,
+                                                      code.grain, step.level + k)))
         close()
 
     def _slot_of(self, node: Node) -> int:
