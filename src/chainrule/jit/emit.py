@@ -218,6 +218,14 @@ class Builder:
         inner = ", ".join(f"{LLVM[elem]} {literal(v, elem)}" for v in values)
         return Value(self, f"<{inner}>", elem, len(values))
 
+    def table(self, values: Sequence[Number], elem: str) -> Value:
+        """The address of numbers that are kept next to the machine code."""
+        name = f"@table{len(self.constants)}"
+        inner = ", ".join(f"{LLVM[elem]} {literal(v, elem)}" for v in values)
+        self.constants.append(f"{name} = private unnamed_addr constant [{len(values)} x "
+                              f"{LLVM[elem]}] [{inner}]")
+        return Value(self, name, "ptr", 1)
+
     def iota(self, lanes: int, elem: str = "int64", step: int = 1) -> Value:
         """0, step, 2 step ..."""
         if lanes == 1:

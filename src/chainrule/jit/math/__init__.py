@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import exponential, powers, rounding
+from . import exponential, powers, rounding, trigonometric
 from .powers import power
 
 __all__ = ["COST", "FUNCTIONS", "power"]
@@ -29,11 +29,19 @@ FUNCTIONS: dict[str, Callable] = {
     "isinf": rounding.isinf,
     "isfinite": rounding.isfinite,
     "pow": powers.pow_,
+    **{
+        name: getattr(trigonometric, name)
+        for name in (
+            "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh",
+            "acosh", "atanh",
+        )
+    },
 }
 
 #: name -> how many instructions it is, roughly: what computing it twice costs
 COST: dict[str, int] = {
     "exp": 14, "expm1": 18, "log": 26, "log1p": 30, "log2": 26, "log10": 28, "sigmoid": 30,
     "tanh": 28, "sqrt": 10, "floor": 1, "ceil": 1, "trunc": 1, "round": 1, "sign": 4, "isnan": 1,
-    "isinf": 2, "isfinite": 2, "pow": 90,
+    "isinf": 2, "isfinite": 2, "pow": 90, "sin": 35, "cos": 35, "tan": 45, "asin": 35, "acos": 38,
+    "atan": 35, "atan2": 45, "sinh": 35, "cosh": 28, "asinh": 60, "acosh": 60, "atanh": 50,
 }

@@ -103,3 +103,32 @@ def reduced(b: Builder, x: Value, n: Value, parts: Sequence[float]) -> Value:
     for part in parts:
         x = b.fma(n, -part, x)
     return x
+
+
+def two_sum(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
+    """x + y, and what its rounding lost."""
+    total = x + y
+    rest = total - x
+    return total, (x - (total - rest)) + (y - rest)
+
+
+def quick_two_sum(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
+    """The same where |x| >= |y|."""
+    total = x + y
+    return total, y - (total - x)
+
+
+def two_product(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
+    """x y, and what its rounding lost."""
+    product = x * y
+    if b.target.fma:
+        return product, b.fma(x, y, -product)
+    (xh, xl), (yh, yl) = halves(b, x), halves(b, y)
+    return product, (xh * yh - product + xh * yl + xl * yh) + xl * yl
+
+
+def halves(b: Builder, x: Value) -> tuple[Value, Value]:
+    """x as the sum of two numbers of half the digits."""
+    large = x * (2.0 ** (FORMATS[x.elem].digits // 2 + 1) + 1)
+    high = large - (large - x)
+    return high, x - high

@@ -21,15 +21,16 @@ from .common import (
 if TYPE_CHECKING:
     from ..emit import Builder, Value
 
-_LOG2E = 1.4426950408889634
+LOG2E = 1.4426950408889634
+LN2 = 0.6931471805599453
 # ln 2 in two parts: the product of the first with a whole number is exact.
-_LN2_PARTS = {
+LN2_PARTS = {
     "float32": (0.693115234375, 3.1946184945309415e-05),
     "float64": (0.6931471803691238, 1.9082149292705877e-10),
 }
 
 # exp(r) on |r| <= ln(2) / 2, error 2^-28 and 2^-57.6
-_EXP = {
+EXP = {
     "float32": (1.0, 1.0, 0.49999994, 0.166665196, 0.0416682325, 0.00836882275, 0.00138238352),
     "float64": (
         1.0, 1.0, 0.50000000000000111, 0.16666666666666433, 0.041666666666526027,
@@ -48,6 +49,17 @@ _EXPM1 = {
         2.0875198600827471e-9,
     ),
 }
+# ((exp(2 r) - 1) / 2 - r) / r^2 on half of the same, error in the numerator the same
+_TANH = {
+    "float32": (0.99999994, 0.666661739, 0.333340347, 0.13386482, 0.0443545505),
+    "float64": (
+        1.0, 0.66666666666666707, 0.33333333333333204, 0.13333333333314543, 0.044444444444682187,
+        0.012698412727199106, 0.0031746031579295078, 0.00070546544812279599,
+        0.00014109390524414422, 2.5711711400814588e-5, 4.275240673449466e-6,
+    ),
+}
+# (tanh(x) - x) / x^3 of x^2 on |x| <= 0.35, error in tanh(x) 2^-31
+_TANH_NEAR = (-0.333333224, 0.133324072, -0.0537299626, 0.0194497928)
 # (log(1 + f) - f) / f^2 on -1/4 <= f <= 1/2, error in log(1 + f) 2^-27.6
 _LOG = (
     -0.5, 0.333334506, -0.250001013, 0.199908137, -0.16647099, 0.144786075, -0.131631956,
@@ -70,21 +82,23 @@ def exp(b: Builder, x: Value) -> Value:
 
 def _exp(b: Builder, x: Value) -> Value:
     """exp of a number in its range."""
-    n = nearest(b, x, _LOG2E)
-    r = reduced(b, x, n, _LN2_PARTS[x.elem])
-    return scale(b, horner(b, r, _EXP[x.elem]), n)
+    n = nearest(b, x, LOG2E)
+    r = reduced(b, x, n, LN2_PARTS[x.elem])
+    return scale(b, horner(b, r, EXP[x.elem]), n)
 
 
 def sigmoid(b: Builder, x: Value) -> Value:
     """1 / (1 + exp(-x)): with e = exp(-|x|), which never overflows, 1 or e over 1 + e."""
     e = _exp(b, at_least(b, -b.abs(x), _RANGE[x.elem][0]))
-    return b.select(b.compare("ge", x, 0.0), 1.0, e) / (e + 1.0)
+    top = b.select(b.compare("ge", x, 0.0), 1.0, e)
+    # top / (1 + e) = top - top e / (1 + e): the second term's error is a small part of the sum.
+    return b.fma(-top, e / (e + 1.0), top)
 
 
 def _expm1_parts(b: Builder, x: Value) -> tuple[Value, Value]:
     """q and n where exp(x) = 2^n (1 + q)."""
-    n = nearest(b, x, _LOG2E)
-    r = reduced(b, x, n, _LN2_PARTS[x.elem])
+    n = nearest(b, x, LOG2E)
+    r = reduced(b, x, n, LN2_PARTS[x.elem])
     return b.fma(r * r, horner(b, r, _EXPM1[x.elem]), r), n
 
 
@@ -99,15 +113,25 @@ def expm1(b: Builder, x: Value) -> Value:
 
 
 def tanh(b: Builder, x: Value) -> Value:
-    """With E = expm1(2 |x|), E / (E + 2)."""
-    q, n = _expm1_parts(b, at_most(b, b.abs(x) * 2.0, 20.0 if x.elem == "float32" else 40.0))
+    """With E = expm1(2 |x|) / 2, E / (E + 1)."""
+    size = b.abs(x)
+    bounded = at_most(b, size, 10.0 if x.elem == "float32" else 20.0)
+    n = nearest(b, bounded, 2 * LOG2E)
+    high, low = LN2_PARTS[x.elem]
+    r = reduced(b, bounded, n, (high / 2, low / 2))
+    q = b.fma(r * r, horner(b, r, _TANH[x.elem]), r)
     power = power_of_two(b, n)
-    large = b.fma(power, q, power - 1.0)
-    return with_sign(b, large / (large + 2.0), x)
+    half = b.fma(power, q, b.fma(power, 0.5, b.like(-0.5, x)))
+    result = half / (half + 1.0)
+    if x.elem == "float32":  # where E + 1 has lost digits of E, a polynomial
+        square = x * x
+        near = b.fma(size * square, horner(b, square, _TANH_NEAR), size)
+        result = b.select(b.compare("lt", size, 0.35), near, result)
+    return with_sign(b, result, x)
 
 
 # --------------------------------------------------------------------------- log
-def _split(b: Builder, x: Value) -> tuple[Value, Value]:
+def split(b: Builder, x: Value) -> tuple[Value, Value]:
     """m and e where x = m 2^e and 3/4 <= m < 3/2, of a positive finite number."""
     form = FORMATS[x.elem]
     tiny = b.compare("lt", x, 2.0 ** (1 - form.bias))
@@ -145,23 +169,23 @@ def _finish_log(b: Builder, y: Value, x: Value) -> Value:
 
 
 def log(b: Builder, x: Value) -> Value:
-    m, e = _split(b, x)
+    m, e = split(b, x)
     return _finish_log(b, _with_exponent(b, _log1p(b, m - 1.0), e), x)
 
 
 def _with_exponent(b: Builder, y: Value, e: Value) -> Value:
     """y + e ln 2"""
-    high, low = _LN2_PARTS[y.elem]
+    high, low = LN2_PARTS[y.elem]
     return b.fma(e, high, b.fma(e, low, y))
 
 
 def log2(b: Builder, x: Value) -> Value:
-    m, e = _split(b, x)
-    return _finish_log(b, b.fma(_log1p(b, m - 1.0), _LOG2E, e), x)
+    m, e = split(b, x)
+    return _finish_log(b, b.fma(_log1p(b, m - 1.0), LOG2E, e), x)
 
 
 def log10(b: Builder, x: Value) -> Value:
-    m, e = _split(b, x)
+    m, e = split(b, x)
     high, low = _LOG10_2_PARTS[x.elem]
     y = b.fma(e, low, _log1p(b, m - 1.0) * 0.4342944819032518)
     return _finish_log(b, b.fma(e, high, y), x)
@@ -176,7 +200,7 @@ _LOG10_2_PARTS = {
 
 def log1p(b: Builder, x: Value) -> Value:
     """With 1 + x = m 2^e, m - 1 is (2^-e - 1) + 2^-e x, which loses nothing."""
-    m, e = _split(b, x + 1.0)
+    m, e = split(b, x + 1.0)
     small = power_of_two(b, -e)
     f = b.fma(small, x, small - 1.0)
     f = b.select(b.compare("lt", e, 100.0), f, m - 1.0)  # 2^-e may be too small a number

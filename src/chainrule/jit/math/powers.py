@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .common import INF
+from .common import (
+    INF,
+    NAN,
+    at_least,
+    at_most,
+    horner,
+    nearest,
+    quick_two_sum,
+    reduced,
+    scale,
+    two_product,
+    two_sum,
+    with_sign,
+)
+from .exponential import EXP, LN2_PARTS, LOG2E, exp, log, split
+from .rounding import trunc
 
 if TYPE_CHECKING:
     from ..emit import Builder, Number, Value
@@ -67,5 +82,85 @@ def _whole_power(b: Builder, x: Value, n: int) -> Value:
     return b.select(b.compare("eq", b.abs(x), 1), x if n % 2 else b.like(1, x), 0)
 
 
+# --------------------------------------------------------------------------- x to the y
 def pow_(b: Builder, x: Value, y: Value) -> Value:
-    raise NotImplementedError
+    """x^y with C's special values; of integers, modulo their width."""
+    if not x.floating:
+        return _integer_pow(b, x, y)
+    size = b.abs(x)
+    if x.elem == "float32":
+        wide = exp(b, b.cast(y, "float64") * log(b, b.cast(size, "float64")))
+        result = b.cast(wide, "float32")
+    else:
+        result = _float64_pow(b, size, y)
+    whole = b.compare("eq", trunc(b, y), y)
+    odd = whole & b.compare("ne", trunc(b, y * 0.5), y * 0.5)
+    result = b.select(odd, with_sign(b, result, x), result)
+    impossible = b.compare("lt", x, 0.0) & b.compare("gt", x, -INF) & b.compare("ne", whole, True)
+    result = b.select(impossible, NAN, result)
+    result = b.select(b.compare("ne", x, x) | b.compare("ne", y, y), NAN, result)
+    turned = b.compare("eq", x, -1.0) & b.compare("eq", b.abs(y), INF)
+    one = b.compare("eq", y, 0.0) | b.compare("eq", x, 1.0) | turned
+    return b.select(one, 1.0, result)
+
+
+def _float64_pow(b: Builder, x: Value, y: Value) -> Value:
+    """x^y of x >= 0, the log and its product with y being kept in two numbers each."""
+    high, low = _two_logs(b, x)
+    product, lost = two_product(b, y, high)
+    near = b.compare("lt", b.abs(product), 1000.0)
+    lost = b.select(near, b.fma(y, low, lost), 0.0)
+    product = at_least(b, at_most(b, product, 710.0), -746.0)
+    n = nearest(b, product, LOG2E)
+    r = reduced(b, product, n, LN2_PARTS["float64"]) + lost
+    return scale(b, horner(b, r, EXP["float64"]), n)
+
+
+def _two_logs(b: Builder, x: Value) -> tuple[Value, Value]:
+    """log(x) in two numbers, to about 2^-65: 2 atanh(s) + e ln 2 with s = f / (2 + f)."""
+    m, e = split(b, x)
+    f = m - 1.0
+    d, d_low = quick_two_sum(b, b.like(2.0, f), f)
+    s = f / d
+    p, p_low = two_product(b, s, d)
+    s_low = ((f - p) - p_low - s * d_low) / d
+    z, z_low = two_product(b, s, s)
+    z_low = b.fma(s + s, s_low, z_low)
+    cube, cube_low = two_product(b, s, z)
+    cube_low = cube_low + b.fma(s, z_low, s_low * z)
+    third, third_low = two_product(b, cube, b.like(2 / 3, x))
+    third_low = third_low + b.fma(cube_low, 2 / 3, cube * _TWO_THIRDS_LOW)
+    third_low = b.fma(cube * z, horner(b, z, _LOG_RATIO_TAIL), third_low)
+    high, low = two_sum(b, e * LN2_PARTS["float64"][0], s + s)
+    low = low + b.fma(e, LN2_PARTS["float64"][1], s_low + s_low + third_low)
+    high, more = two_sum(b, high, third)
+    high, low = quick_two_sum(b, high, low + more)
+    known = b.compare("gt", x, 0.0) & b.compare("lt", x, INF)
+    edge = b.select(b.compare("eq", x, 0.0), -INF, x)
+    return b.select(known, high, edge), b.select(known, low, 0.0)
+
+
+# 2/3 - float(2/3), and (log((1 + s) / (1 - s)) - 2 s - 2/3 s^3) / s^5 of s^2 on |s| <= 1/5
+_TWO_THIRDS_LOW = 3.700743415417188e-17
+_LOG_RATIO_TAIL = (
+    0.39999999999999719, 0.2857142857157875, 0.22222222191008534, 0.18181821546628149,
+    0.15384405649178204, 0.13341172187152639, 0.11591950551849087, 0.12573906511607646,
+)
+
+
+def _integer_pow(b: Builder, x: Value, y: Value) -> Value:
+    if x.elem == "bool":
+        return x | b.bits("logical_not", y)
+    signed = not x.elem.startswith("u")
+    result = b.variable(b.like(1, x))
+    base, rest = b.variable(x), b.variable(y)
+    with b.loop(0, int("".join(c for c in x.elem if c.isdigit()))):
+        factor = b.select(b.compare("ne", rest.get() & 1, 0), base.get(), 1)
+        result.set(result.get() * factor)
+        base.set(base.get() * base.get())
+        rest.set(b.bitcast(b.bitcast(rest.get(), f"u{x.elem.lstrip('u')}") >> 1, x.elem))
+    if not signed:
+        return result.get()
+    odd = b.compare("ne", y & 1, 0)
+    inverse = b.select(b.compare("eq", b.abs(x), 1), b.select(odd, x, 1), 0)
+    return b.select(b.compare("lt", y, 0), inverse, result.get())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .common import FORMATS, INF, NAN, with_sign
+from .common import FORMATS, INF, with_sign
 
 if TYPE_CHECKING:
     from ..emit import Builder, Value
