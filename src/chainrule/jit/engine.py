@@ -225,10 +225,10 @@ class Engine:
         waiting = sorted(texts, key=lambda key: len(texts[key]))
 
         def work(compiler: Compiler) -> None:
-            while waiting:
+            while True:
                 try:
                     key = waiting.pop()
-                except IndexError:  # another thread was quicker
+                except IndexError:
                     return
                 try:
                     # A name of its own: the engine finds functions by name.
