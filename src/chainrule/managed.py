@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
+from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -99,11 +100,17 @@ class Options(dict):
     def __init__(self, group: dict):
         super().__init__(group)
         self._group = group
+        self._known: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
+        if name not in self._known:
+            self._known[name] = self._managed(name)
+        return self._known[name]
+
+    def _managed(self, name: str) -> Any:
         group, value = self._group, self._group[name]
         if type(value) is float:
-            return managed(lambda: group[name])
+            return managed(functools.partial(getitem, group, name))
         if type(value) is tuple and all(type(x) is float for x in value):
             return tuple(managed(lambda i=i: group[name][i]) for i in range(len(value)))
         return value

@@ -401,9 +401,10 @@ def _shown(value: np.ndarray) -> str:
         f"a constant of shape {value.shape}"
 
 
-def new_leaf(like: Node, requires_grad: bool, owner: Handle | None) -> Node:
-    """A leaf for a tensor that was bound to a node like this one; its value comes later."""
+def new_leaf(like: Node, requires_grad: bool, owner: Handle | None, value: np.ndarray) -> Node:
+    """A leaf for a tensor that was bound to a node like this one."""
     node = Node(None, (), NO_ATTRS, like.spec, requires_grad, like.site, like.scope, COMPUTED)
+    node.value = value
     if requires_grad and owner is not None:
         node.owner = weakref.ref(owner)
         node.hooks = owner._hooks

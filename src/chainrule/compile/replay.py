@@ -1,9 +1,15 @@
-"""One more call without recording: collect the leaves, run the program, bind its outputs."""
+"""One more call without recording: fetch the leaves, run the program, bind its outputs.
+
+Where nothing has changed since the last replay there is nothing to fetch, and the nodes that it
+made get the new values: unless somebody else holds one of them, which reference counts tell, since
+a node that was seen must not change.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -14,208 +20,85 @@ from ..graph import Node
 from ..interpreter import run
 from ..scope import context
 from ..tensor import Tensor
+from .formulas import Formulas, Stale
 from .program import Program, runner
 from .recording import Recording, Result, Source, new_leaf
-from .tree import build
-from .watch import Call
+from .tree import Like, build
 
 MISS = object()  # what a replay gives when the call must be recorded
 
 
-class Stale(Exception):
-    """The call is not one that the program is for."""
-
-
-class Surroundings:
-    """What else a recording depends on: the thread's and the process' modes."""
-
-    def __init__(self) -> None:
-        self.modes = _modes()
-
-    def changed(self) -> bool:
-        return _modes() != self.modes
-
-
 def _modes() -> tuple:
-    return (context.now.grad_enabled, dtypes.default_dtype())
-
-
-class Formulas:
-    """The managed numbers of a call, and what was decided by them, worked out anew."""
-
-    def __init__(self, recording: Recording, texts: list[str]):
-        self.actions = recording.watcher.actions
-        decisions = recording.watcher.decisions
-        names = ", ".join(f"r{i}" for i in range(len(self.actions)))
-        tests = " and ".join(
-            f"({text})" if outcome else f"not ({text})" for text, outcome in decisions.items()
-        )
-        values = "".join(f"{text}, " for text in texts)
-        known = {"__builtins__": {}, "inf": math.inf, "nan": math.nan}
-        self._numbers = eval(f"lambda {names}: ({values})", known)
-        self._decided = eval(f"lambda {names}: {tests or 'True'}", known)
-
-    def __call__(self) -> tuple[float, ...]:
-        """The numbers; raises Stale where a decision would be another one.
-
-        A call among the actions is made on the way: raises before the first one, or not at all.
-        """
-        found = []
-        for action in self.actions:
-            value = action.function(*action.args, **action.kwargs) if isinstance(action, Call) \
-                else action()
-            found.append(value)
-        for value in found:
-            if type(value) is not float and value is not None:
-                raise Stale
-        if not self._decided(*found):
-            raise Stale
-        return self._numbers(*found)
+    """What a recording depends on besides Python's objects."""
+    return context.now.grad_enabled, dtypes.default_dtype()
 
 
 class Replay:
     """What two recordings that agree have become."""
 
     def __init__(self, recording: Recording):
-        self.survey = recording.survey
-        self.structure = recording.structure
-        self.surroundings = Surroundings()
-        watcher = recording.watcher
+        self.structure, self.survey, self.modes = recording.structure, recording.survey, _modes()
         outputs, nodes = recording.graph()
-        leaves = [(p, n) for p, n in nodes.items() if n.op is None and n.value is None]
+        leaves = [(place, n) for place, n in nodes.items() if n.op is None and n.value is None]
         self.program: Program = runner(outputs, [n for _, n in leaves])
         self.values: list[Any] = [None] * len(leaves)
-        texts: list[str] = []
-        self.inputs: list[tuple[int, list[Source], Node]] = []  # (position, sources, like)
-        self.numbers: list[tuple[int, np.dtype]] = []
-        self.drawn: dict[int, list[int]] = {}  # draw -> positions
-        for position, (place, node) in enumerate(leaves):
-            if place < 0:
-                old = watcher.outside[-place - 1]
-                self.inputs.append((position, recording.sources[-place - 1], old))
-                continue
-            step = watcher.tape[place]
-            draw, formula = recording.draw_of(step), recording.number_of(step)
-            if draw is not None:
-                self.drawn.setdefault(draw, []).append(position)
-            else:
-                texts.append(formula)
-                self.numbers.append((position, step.spec.dtype.np))
-        self.draws = [d._replace(array=None) for d in watcher.draws]
-        self.formulas = Formulas(recording, texts)
-        self.flags = [
-            (recording.source_of(handle), node.spec, node.requires_grad)
-            for handle, node in watcher.handles.values()
-        ]
-        self.grad_reads = [
-            (recording.source_of(owner), grad is None)
-            for owner, grad, is_read in watcher.grads.values() if is_read
-        ]
-        self.bindings = recording.bindings
-        self.grad_bindings = recording.grad_bindings
-        self.storages = recording.storages
-        self.results = recording.results
-        self.pinned = recording.pinned
-        given = recording.arguments
-        self.known = {key for key in watcher.handles if key not in given}
-        self.result_structure = recording.result_structure
+        self.places = {place: i for i, (place, _) in enumerate(leaves)}
+        self.outside = Outside(recording, self.places)
+        self.formulas = Formulas(recording, self.places)
+        self.draws = list(self._draws(recording))
+        self.effects = Effects(recording, self.outside)
+        self.results, self.result_structure = recording.results, recording.result_structure
+        self.storages = [like for _, like in recording.storages]
+        self.is_simple = isinstance(self.result_structure, Like) and not self.results[0].views
 
-    # ------------------------------------------------------------------ before
+    def _draws(self, recording: Recording) -> Iterable[tuple[Callable, list[int]]]:
+        """Each draw, and which leaves it makes."""
+        made: dict[int | None, list[int]] = {}
+        for place, i in self.places.items():
+            if place >= 0:
+                made.setdefault(recording.draw_of(recording.watcher.tape[place]), []).append(i)
+        for i, (generator, name, args, kwargs, _) in enumerate(recording.watcher.draws):
+            yield partial(getattr(generator, name), *args, **kwargs), made.get(i, [])
+
     def __call__(self, structure: Any, arguments: list[Tensor]) -> Any:
         """The result of the call, or MISS."""
-        if structure != self.structure or self.surroundings.changed() or config.anomaly:
+        if structure != self.structure or _modes() != self.modes or config.anomaly:
             return MISS
         if self.survey.changed() is not None:
             return MISS
+        values, outside = self.values, self.outside
         try:
-            self._check(arguments)
-            self._collect(arguments)
-            numbers = self.formulas()
+            settled = outside.settled()
+            if not settled:
+                outside.fetch(arguments, values)
+            if arguments:
+                outside.take(arguments, values)
+            self.formulas.work_out(values)
         except Stale:
             return MISS
-        for (position, dtype), value in zip(self.numbers, numbers):
-            self.values[position] = np.array(value, dtype)
-        self._draw()
-        outputs = iter(self.program(self.values))
-        return self._bind(arguments, outputs)
+        for draw, positions in self.draws:
+            array = draw()
+            for i in positions:
+                values[i] = array
+        outputs = self.program(values)
+        self.effects.apply(outputs, arguments, values, settled)
+        return self._result(outputs, arguments)
 
-    def _find(self, source: Source, arguments: list[Tensor]) -> Tensor:
-        kind, what = source
-        if kind == "tensor":
-            return what
-        if kind == "argument":
-            return arguments[what]
-        owner = arguments[what] if type(what) is int else what
-        return owner._grad
-
-    def _check(self, arguments: list[Tensor]) -> None:
-        self._check_identities(arguments)
-        for source, is_none in self.grad_reads:
-            if (self._find(source, arguments)._grad is None) is not is_none:
-                raise Stale
-        for source, spec, requires_grad in self.flags:
-            node = self._find(source, arguments).node
-            if node.spec is not spec or node.requires_grad is not requires_grad or (
-                requires_grad and not is_leaf(node)
-            ):
-                raise Stale
-
-    def _check_identities(self, arguments: list[Tensor]) -> None:
-        """No argument may be, or share the values of, a tensor with another role in the graph."""
-        for i, tensor in self.pinned:
-            if arguments[i] is not tensor:
-                raise Stale
-        known = self.known.difference([id(x) for _, x in self.pinned])
-        for x in arguments:
-            if id(x) in known:
-                raise Stale
-            if x._base is not None:
-                root = x._storage()
-                bound = [self._find(b.source, arguments) for b in self.bindings]
-                if any(tensor is root or tensor is x for tensor in bound):
-                    raise Stale
-
-    def _collect(self, arguments: list[Tensor]) -> None:
-        found = []
-        for position, sources, _ in self.inputs:
-            node = self._find(sources[0], arguments).node
-            for other in sources[1:]:  # bound to one node then, and now as well
-                if self._find(other, arguments).node is not node:
-                    raise Stale
-            found.append((position, node))
-        run(*[node for _, node in found])
-        for position, node in found:
-            self.values[position] = node.value
-
-    def _draw(self) -> None:
-        for i, (generator, name, args, kwargs, _) in enumerate(self.draws):
-            array = getattr(generator, name)(*args, **kwargs)
-            for position in self.drawn.get(i, ()):
-                self.values[position] = array
-
-    # ------------------------------------------------------------------ after
-    def _bind(self, arguments: list[Tensor], outputs: Iterator[np.ndarray]) -> Any:
-        for source, _, requires_grad in self.bindings:
-            handle = self._find(source, arguments)
-            node = new_leaf(handle._node, requires_grad, handle)
-            node.value = next(outputs)
-            handle._node = node
-            handle._version += 1
-        for owner, place in self.grad_bindings:
-            handle = self._find(owner, arguments)
-            if place is None:
-                handle._grad = None
-            else:
-                node = new_leaf(handle._node, False, None)
-                node.value = next(outputs)
-                handle._grad = Tensor._from_node(node)
-        made = [_made(like, next(outputs)) for _, like in self.storages]
-        results = [self._returned(r, arguments, made) for r in self.results]
-        return build(self.result_structure, iter(results))
+    def _result(self, outputs: Sequence[np.ndarray], arguments: list[Tensor]) -> Any:
+        first = len(outputs) - len(self.storages)
+        made = [
+            # Where only a number is wanted the array will do.
+            outputs[first + i] if like is None else Tensor._from_node(_finished(like, outputs[first + i]))
+            for i, like in enumerate(self.storages)
+        ]
+        if self.is_simple and type(self.results[0].storage) is int:
+            return made[0]
+        found = [self._returned(r, arguments, made) for r in self.results]
+        return build(self.result_structure, iter(found))
 
     def _returned(self, result: Result, arguments: list[Tensor], made: list) -> Any:
         storage, views, is_number = result
-        tensor = made[storage] if type(storage) is int else self._find(storage, arguments)
+        tensor = made[storage] if type(storage) is int else find(storage, arguments)
         if is_number:
             return tensor.item()
         for op, attrs in views:
@@ -223,9 +106,11 @@ class Replay:
         return tensor
 
 
-def _made(like: Node | None, value: np.ndarray) -> Any:
-    """A new tensor; the array itself where only a number is wanted."""
-    return value if like is None else Tensor._from_node(_finished(like, value))
+def find(source: Source, arguments: list[Tensor]) -> Any:
+    """The tensor that a source names now; None for a gradient that is not there."""
+    kind, what = source
+    tensor = arguments[what] if type(what) is int else what
+    return tensor._grad if kind == "gradient" else tensor
 
 
 def _finished(like: Node, value: np.ndarray) -> Node:
@@ -234,3 +119,187 @@ def _finished(like: Node, value: np.ndarray) -> Node:
                 like.depth)
     node.value, node.lost, node.freed = value, like.lost, like.freed
     return node
+
+
+class Outside:
+    """The tensors from outside that a call reads or writes, and the nodes they are bound to."""
+
+    def __init__(self, recording: Recording, places: dict[int, int]):
+        watcher = recording.watcher
+        self.sources: list[Source] = []
+        self.likes: list[tuple] = []  # (spec, requires_grad) of each
+        self.nodes: list[Node | None] = []
+        self.given: list[tuple[int, bool, list[int]]] = []  # (argument, requires_grad, leaves)
+        feeds: dict[tuple, list[int]] = {}
+        self.same: list[list[Source]] = []  # tensors that are bound to one node
+        for k, sources in enumerate(recording.sources):
+            if -k - 1 in places:
+                feeds[_key(sources[0])] = [places[-k - 1]]
+                if len(sources) > 1:
+                    self.same.append(sources)
+        for handle, node in watcher.handles.values():
+            source = recording.source_of(handle)
+            leaves = feeds.get(_key(source), [])
+            if source.kind == "argument":
+                self.given.append((source.what, node.requires_grad, leaves))
+            else:
+                self.sources.append(source)
+                self.likes.append((node.spec, node.requires_grad))
+                self.nodes.append(None)
+        self.feeds = [feeds.get(_key(source), []) for source in self.sources]
+        self.number = {_key(source): i for i, source in enumerate(self.sources)}
+        self.grads = [  # whose gradient was looked at, and whether there was none
+            (recording.source_of(owner), grad is None)
+            for owner, grad, is_read in watcher.grads.values() if is_read
+        ]
+        self.pinned = recording.pinned
+        self.known = {key for key in watcher.handles if key not in recording.arguments}
+        self.known.difference_update([id(x) for _, x in self.pinned])
+        self.written = [b.source for b in recording.bindings]
+        self._names: dict[str, Any] = {}
+        self.settled: Callable[[], bool] = lambda: False
+
+    # ------------------------------------------------------------------ fetching
+    def fetch(self, arguments: list[Tensor], values: list) -> None:
+        """Put the values of all tensors but the arguments into `values`; raises Stale."""
+        for source, was_none in self.grads:
+            if (find(source, arguments)._grad is None) is not was_none:
+                raise Stale
+        for i, source in enumerate(self.sources):
+            tensor = find(source, arguments)
+            node = tensor.node
+            if (node.spec, node.requires_grad) != self.likes[i] or _has_history(node):
+                raise Stale
+            self.nodes[i] = self._names[f"n{i}"] = node
+            self._names[f"x{i}"] = tensor
+        for sources in self.same:
+            if len({find(source, arguments).node for source in sources}) > 1:
+                raise Stale
+        run(*self.nodes)
+        for node, leaves in zip(self.nodes, self.feeds):
+            for i in leaves:
+                values[i] = node.value
+        self._watch_for_changes()
+
+    def take(self, arguments: list[Tensor], values: list) -> None:
+        """Put the values of the arguments into `values`; raises Stale."""
+        for i, tensor in self.pinned:
+            if arguments[i] is not tensor:
+                raise Stale
+        if not self.known.isdisjoint(map(id, arguments)):
+            raise Stale  # an argument has another role in the graph as well
+        for x in arguments:
+            if x._base is not None:
+                written = [find(source, arguments) for source in self.written]
+                if any(tensor is x or tensor is x._storage() for tensor in written):
+                    raise Stale
+        for position, requires_grad, leaves in self.given:
+            node = arguments[position].node
+            if requires_grad and _has_history(node):
+                raise Stale
+            if node.value is None:
+                run(node)
+            for i in leaves:
+                values[i] = node.value
+
+    def _watch_for_changes(self) -> None:
+        """Make `settled`, which tells whether each tensor is bound to the node it was bound to."""
+        tests = []
+        for i, source in enumerate(self.sources):
+            tensor = self._names[f"x{i}"]
+            tests.append(f"x{i}._node is n{i}")
+            if tensor._base is not None:
+                self._names[f"s{i}"] = tensor._storage()
+                tests.append(f"x{i}._seen == s{i}._version")
+            if source.kind == "gradient":
+                self._names[f"p{i}"] = source.what
+                tests.append("False" if type(source.what) is int else f"p{i}._grad is x{i}")
+        for i, (owner, was_none) in enumerate(self.grads):
+            self._names[f"o{i}"] = owner.what
+            tests.append("False" if type(owner.what) is int else
+                         f"o{i}._grad is {'' if was_none else 'not '}None")
+        tests += ["False"] * any(s.kind == "argument" for group in self.same for s in group)
+        self.settled = eval(f"lambda: {' and '.join(tests) or 'True'}", self._names)
+
+    # ------------------------------------------------------------------ binding
+    def rebound(self, i: int, node: Node, values: list) -> None:
+        """Tensor i has been bound to a node that was made for it."""
+        self.nodes[i] = self._names[f"n{i}"] = node
+        for leaf in self.feeds[i]:
+            values[leaf] = node.value
+
+
+def _key(source: Source) -> tuple:
+    what = source.what
+    return source.kind, what if type(what) is int else id(what), type(what) is int
+
+
+def _has_history(node: Node) -> bool:
+    return node.requires_grad and not is_leaf(node)
+
+
+class Effects:
+    """What a call does to the tensors from outside."""
+
+    def __init__(self, recording: Recording, outside: Outside):
+        self.outside = outside
+        self.bindings = [(b.source, b.requires_grad) for b in recording.bindings]
+        self.grads = [g.owner for g in recording.grad_bindings if g.place is not None]
+        self.cleared = [g.owner for g in recording.grad_bindings if g.place is None]
+        self.is_fixed = all(
+            type(s.what) is not int and s.kind == "tensor"
+            for s in (*(s for s, _ in self.bindings), *self.grads)
+        )
+        numbers = [outside.number.get(_key(s)) for s, _ in self.bindings]
+        # Which leaf has next the value that an output has now.
+        self.feedback = [
+            (leaf, k) for k, i in enumerate(numbers) if i is not None for leaf in outside.feeds[i]
+        ]
+        self._made: list[Any] = []  # nodes and gradients of the last replay
+        self._counts: list[int] = []
+        self._nodes: list[Node] = []
+        self._bound: list[Any] = []
+        self._in_place: Callable[[], bool] = lambda: False
+
+    def apply(
+        self, outputs: Sequence[np.ndarray], arguments: list[Tensor], values: list, settled: bool
+    ) -> None:
+        """Give the tensors their new values."""
+        if settled and self._in_place() and list(map(getrefcount, self._made)) == self._counts:
+            for node, value in zip(self._nodes, outputs):
+                node.value = value
+            for tensor in self._bound:
+                tensor._version += 1
+            for leaf, k in self.feedback:
+                values[leaf] = outputs[k]
+        else:
+            self._bind(outputs, arguments, values)
+            if self.is_fixed:
+                self._counts = list(map(getrefcount, self._made))
+        for source in self.cleared:
+            tensor = arguments[source.what] if type(source.what) is int else source.what
+            tensor._grad = None
+
+    def _bind(self, outputs: Sequence[np.ndarray], arguments: list[Tensor], values: list) -> None:
+        """Make new nodes for everything: somebody may hold the old ones."""
+        self._bound, nodes, grads = [find(s, arguments) for s, _ in self.bindings], [], []
+        for k, (tensor, (source, requires_grad)) in enumerate(zip(self._bound, self.bindings)):
+            node = new_leaf(tensor._node, requires_grad, tensor, outputs[k])
+            tensor._node = node
+            tensor._version += 1
+            nodes.append(node)
+            i = self.outside.number.get(_key(source))
+            if i is not None:
+                self.outside.rebound(i, node, values)
+        names, tests = {}, []
+        for k, source in enumerate(self.grads):
+            owner = arguments[source.what] if type(source.what) is int else source.what
+            node = new_leaf(owner._node, False, None, outputs[len(nodes)])
+            owner._grad = Tensor._from_node(node)
+            nodes.append(node)
+            grads.append(owner._grad)
+            names |= {f"p{k}": owner, f"g{k}": owner._grad, f"n{k}": node}
+            tests.append(f"p{k}._grad is g{k} and g{k}._node is n{k}")
+        self._nodes, self._made = nodes, [*nodes, *grads]
+        self._in_place = eval(f"lambda: {' and '.join(tests) or 'True'}", names) \
+            if self.is_fixed else lambda: False

@@ -12,6 +12,7 @@ import functools
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
+from operator import is_
 from types import (
     BuiltinFunctionType,
     CellType,
@@ -37,6 +38,7 @@ from .watch import _is_library
 _GONE = object()  # what is not there
 _MOST = 100_000  # objects of one survey
 _SHOWN_BY_SCHEDULERS = ("get_last_lr", "get_lr", "last_epoch", "base_lrs", "state_dict")
+_FEW = 16  # items of a dict that are looked at one by one
 _SMALL = 4096  # bytes of a NumPy array that is compared
 
 
@@ -45,9 +47,8 @@ class Survey:
 
     def __init__(self, roots: Iterable[tuple[str, Any]], codes: dict[CodeType, dict]):
         self.refusal: str | None = None
-        # (how to read it, what it was, its name); modules' are read only when `changes` moves.
-        self._slots: list[tuple[Callable[[], Any], Any, str]] = []
-        self._module_slots: list[tuple[Callable[[], Any], Any, str]] = []
+        self._slots = Slots()
+        self._module_slots = Slots()  # compared only when `changes` has moved
         self._seen: dict[int, Any] = {}
         self.tensors: set[int] = set()  # ids of the tensors met
         self._codes = codes
@@ -60,42 +61,35 @@ class Survey:
         while self._stack and self.refusal is None:
             self._visit(*self._stack.pop())
         self._count = changes.count
+        self._is_same = self._slots.is_same()
         del self._stack
 
     # ------------------------------------------------------------------ comparing
     def changed(self) -> str | None:
         """The first thing that is not what it was."""
-        found = _first_change(self._slots)
-        if found is None and self._count != changes.count:
-            count = changes.count
-            found = _first_change(self._module_slots)
+        try:
+            found = None if self._is_same() else self._slots.changed()
+        except (KeyError, ValueError):  # an item or the contents of a cell are gone
+            found = self._slots.changed()
+        count = changes.count
+        if found is None and self._count != count:
+            found = self._module_slots.changed()
             if found is None:
                 self._count = count
         return found
 
-    def quick(self) -> bool:
-        """Whether every object is the same one; False says nothing."""
-        if self._count != changes.count:
-            return False
-        for read, was, _ in self._slots:
-            if read() is not was:
-                return False
-        return True
-
     def same(self, other: Survey) -> bool:
         """Whether both looked at the same places."""
-        return [s[2] for s in self._slots] == [s[2] for s in other._slots]
+        return self._slots.names == other._slots.names
 
     # ------------------------------------------------------------------ walking
     def _slot(self, name: str, read: Callable[[], Any], in_module: bool = False) -> Any:
-        was = read()
-        (self._module_slots if in_module else self._slots).append((read, was, name))
-        return was
+        return (self._module_slots if in_module else self._slots).add(name, read)
 
     def _look(self, name: str, table: dict, key: Any, in_module: bool = False) -> None:
         """Remember table[key] and go on there."""
-        found = self._slot(name, functools.partial(table.get, key, _GONE), in_module)
-        self._stack.append((name, found))
+        slots = self._module_slots if in_module else self._slots
+        self._stack.append((name, slots.add_item(name, table, key)))
 
     def _visit(self, name: str, x: Any) -> None:
         kind = type(x)
@@ -148,8 +142,7 @@ class Survey:
         if not own and x.__code__ not in self._codes:
             return
         for variable, cell in zip(x.__code__.co_freevars, x.__closure__ or ()):
-            found = self._slot(variable, functools.partial(_contents, cell))
-            self._stack.append((variable, found))
+            self._stack.append((variable, self._slots.add_cell(variable, cell)))
         for given in (*(x.__defaults__ or ()), *(x.__kwdefaults__ or {}).values()):
             self._stack.append((f"a default of {x.__name__}", given))
         if not own:
@@ -159,14 +152,19 @@ class Survey:
 
     def _visit_items(self, name: str, x: Any) -> None:
         if not isinstance(x, (tuple, frozenset)):
-            self._slot(name, lambda: _Items(x))
+            self._slots.add_items(name, x)
         for i, item in enumerate(x):
             self._stack.append((f"{name}[{i}]", item))
 
     def _visit_dict(self, name: str, x: dict) -> None:
-        self._slot(name, lambda: _Items((*x, *x.values())))
+        if len(x) <= _FEW and all(type(key) is str for key in x):
+            self._slots.add(name, lambda: _Items(x), f"len(x{{0}}) == {len(x)}", x)
+            for key in x:
+                self._look(f"{name}[{key!r}]", x, key)
+            return
+        self._slots.add_items(name, x)
         for key, item in x.items():
-            self._stack.append((f"{name}[{key!r}]", item))
+            self._stack.append((f"{name}[{_named(key)}]", item))
 
     def _visit_array(self, name: str, x: np.ndarray) -> None:
         if x.nbytes > _SMALL or x.dtype.hasobject:
@@ -222,24 +220,81 @@ class Survey:
     def _visit_optimizer(self, name: str, x: Optimizer) -> None:
         own = _is_ours(type(x).update.__module__) and _is_ours(type(x).step.__module__)
         managed = own and self._names.isdisjoint(("param_groups", "state_dict", "defaults"))
-        self._slot(f"{name}.param_groups", lambda: x.param_groups)
-        self._slot(f"{name}.param_groups", lambda: _Items(x.param_groups))
+        for attribute in ("param_groups", "state", "_step_pre_hooks", "_step_post_hooks"):
+            self._look(f"{name}.{attribute}", x.__dict__, attribute)
         for i, group in enumerate(x.param_groups):
             where = f"{name}.param_groups[{i}]"
-            free = _floats(group) if managed else frozenset()
-            self._slot(where, functools.partial(_group_items, group, free))
-            self._stack.append((where, group["params"]))
-            self._stack += [(where, v) for v in group.values()]
-        self._slot(f"{name}.state", lambda: x.state)
-        for p, state in x.state.items():
-            self._slot(f"{name}.state", functools.partial(x.state.get, p, _GONE))
-            self._stack.append((f"{name}.state", state))
-        self._slot(f"{name}.state", lambda: len(x.state))
-        for hooks in (x._step_pre_hooks, x._step_post_hooks):
-            self._stack.append((f"a hook of {name}", hooks))
+            self._seen[id(group)] = group
+            self._slots.add(where, functools.partial(_Items, group), f"len(x{{0}}) == {len(group)}",
+                            group)
+            for option, value in group.items():
+                if not (managed and _is_managed(value)):
+                    self._look(f"{where}[{option!r}]", group, option)
         self._visit_class(name, type(x))
         if not own:
             self._visit_attributes(name, x)
+
+
+class Slots:
+    """Places where Python keeps something, and what was there.
+
+    `is_same` is the fast answer: whether every place has the very object that it had.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._reads: list[Callable[[], Any]] = []
+        self._was: list[Any] = []
+        self._tests: list[str] = []
+        self._known: dict[str, Any] = {"is_": is_}
+
+    def add(self, name: str, read: Callable[[], Any], test: str = "x{0}() is w{0}",
+            x: Any = None) -> Any:
+        """Remember what read() gives.  The text `test` sees from x{0} whether it is w{0} still."""
+        was, number = read(), len(self.names)
+        self.names.append(name)
+        self._reads.append(read)
+        self._was.append(was)
+        self._tests.append(test.format(number))
+        self._known[f"x{number}"] = read if x is None else x
+        self._known[f"w{number}"] = was.items if type(was) is _Items else was
+        return was
+
+    def add_item(self, name: str, table: dict, key: Any) -> Any:
+        read = functools.partial(table.get, key, _GONE)
+        if type(key) is str and "{" not in key:
+            return self.add(name, read, f"x{{0}}[{key!r}] is w{{0}}", table)
+        return self.add(name, read)
+
+    def add_cell(self, name: str, cell: CellType) -> Any:
+        return self.add(name, functools.partial(_contents, cell), "x{0}.cell_contents is w{0}", cell)
+
+    def add_items(self, name: str, x: Any) -> None:
+        if isinstance(x, dict):
+            keys_and_values = "[*x{0}, *x{0}.values()]"
+            test = f"len(x{{0}}) == {len(x)} and all(map(is_, {keys_and_values}, w{{0}}))"
+            self.add(name, lambda: _Items((*x, *x.values())), test, x)
+        else:
+            test = f"len(x{{0}}) == {len(x)} and all(map(is_, x{{0}}, w{{0}}))"
+            self.add(name, lambda: _Items(x), test, x)
+
+    def is_same(self) -> Callable[[], bool]:
+        """A function of all the tests, which is False also where it cannot tell."""
+        text = " and ".join(self._tests) or "True"
+        return eval(f"lambda: {text}", self._known)
+
+    def changed(self) -> str | None:
+        """The first place that has something else; equal numbers and texts are the same."""
+        for i, (read, was) in enumerate(zip(self._reads, self._was)):
+            now = read()
+            if now is was:
+                continue
+            if not _equal(now, was):
+                return f"{self.names[i]} has changed" if type(now) not in PLAIN else \
+                    f"{self.names[i]} has changed from {was!r} to {now!r}"
+            self._was[i] = now
+            self._known[f"w{i}"] = now.items if type(now) is _Items else now
+        return None
 
 
 class _Items:
@@ -259,16 +314,13 @@ def _items_of(table: Any) -> _Items:
     return _Items((*table, *table.values()) if isinstance(table, dict) else table)
 
 
-def _floats(group: dict) -> frozenset:
-    def is_float(x):
-        return type(x) is float or (type(x) is tuple and all(type(y) is float for y in x))
-
-    return frozenset(name for name, x in group.items() if is_float(x))
+def _is_managed(x: Any) -> bool:
+    """Whether an option is read anew in every step (managed.Options)."""
+    return type(x) is float or (type(x) is tuple and all(type(y) is float for y in x))
 
 
-def _group_items(group: dict, free: frozenset) -> _Items:
-    """What is in a parameter group, but for the values of the managed numbers in it."""
-    return _Items(type(x) if name in free else x for name, x in group.items())
+def _named(key: Any) -> str:
+    return repr(key) if type(key) in PLAIN else type(key).__name__
 
 
 def _contents(cell: CellType) -> Any:
@@ -276,15 +328,6 @@ def _contents(cell: CellType) -> Any:
         return cell.cell_contents
     except ValueError:  # not assigned yet
         return _GONE
-
-
-def _first_change(slots: list[tuple[Callable[[], Any], Any, str]]) -> str | None:
-    for read, was, name in slots:
-        now = read()
-        if now is not was and not _equal(now, was):
-            return f"{name} has changed" if type(now) not in PLAIN else \
-                f"{name} has changed from {was!r} to {now!r}"
-    return None
 
 
 def _equal(a: Any, b: Any) -> bool:

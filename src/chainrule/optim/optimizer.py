@@ -369,7 +369,7 @@ def advance(state: State) -> float:
 
     The previous step() has run the tensor, so reading it computes nothing.
     """
-    count = managed(lambda: state["step"].item()) + 1
+    count = managed(state["step"].item) + 1
     state["step"].add_(1)
     return count
 
