@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from math import ceil, lcm
+from math import ceil, gcd, lcm, prod
 
 from .access import Access, Contraction, Guard, Matrix, matrix
 from .emit import BITS, FLOATING, Builder
@@ -116,57 +116,63 @@ def _ordered(c: Contraction, prefer: int | None) -> Contraction:
 # ---------------------------------------------------------------------- choosing a tiling
 def _tiled_plan(c: Contraction, target: Target, prefer: int | None) -> tuple[float, Tiled]:
     """The tiling that should take the fewest cycles, and how many."""
-    lanes = target.lanes(c.elem)
+    lanes, size = target.lanes(c.elem), BITS[c.elem] // 8
     x, y = matrix(c, c.x, c.rows), matrix(c, c.y, c.columns)
     m, n, k = c.extent(c.rows), c.extent(c.columns), c.extent(c.inner)
-    pack_y = "" if y.plain() and (n == 1 or y.step(y.outer) == 1) else "unit"
     pack_x = "" if x.plain() else "unit"
-    best: tuple[float, int, int] | None = None
-    for rows, vectors in _shapes(m, n, target, lanes):
-        tiles = ceil(m / rows) * ceil(n / (vectors * lanes))
-        step = max(rows * vectors / 2, (rows + vectors) / 2, 4)
-        cycles = tiles * (k * step + 2 * rows * vectors + 30)
-        if best is None or cycles < best[0]:
-            best = cycles, rows, vectors
-    assert best is not None
-    cycles, rows, vectors = best
-    chunk = _chunk(c, x, y, ceil(m / rows) * ceil(n / (vectors * lanes)), lanes)
-    all_panels = ceil(n / (vectors * lanes))
+    pack_y = "unit"
+    if y.plain() and (n == 1 or y.step(y.outer) == 1) and not _crowded(y.step(y.inner) * size, k):
+        pack_y = ""
+    most = m
+    if not pack_x and 256 > (x.step(x.outer) * size + 128) % 4096:
+        most = min(m, 8)  # rows that meet in the same places of the first cache
+    spare = 6 if pack_y and transposable(y) and target.registers > 16 else 2
+    shapes = _shapes(most, n, target.registers - spare, lanes)
+    cycles, rows, vectors = min((_cycles(m, n, k, *shape, lanes), *shape) for shape in shapes)
+    width = vectors * lanes
+    all_panels = ceil(n / width)
+    chunk = _chunk(c, x, y, ceil(m / rows) * all_panels, lanes)
     panels = 1
-    if pack_x or pack_y and m * k * 4 > _PANELS:
-        size = chunk * vectors * lanes * BITS[c.elem] // 8
-        panels = max(1, min(all_panels, _PANELS // max(size, 1)))
+    if pack_x or pack_y and m * k * size > _PANELS:
+        panels = max(1, min(all_panels, _PANELS // (chunk * width * size)))
     if pack_x and panels < all_panels:
         pack_x = "phase"
     if pack_y:
-        cycles += n * k * _rate(y, lanes)
+        cycles += n * k * _rate(y, y.outer, lanes)
     if pack_x:
-        cycles += m * k * 3 / _run(x.sizes, x.inner, x.step(x.inner), lanes)
+        cycles += m * k * _rate(x, x.inner, lanes)
     run = min(lanes, c.sizes[c.columns[-1]])
     cycles += m * n * (3 / run if prefer in (None, c.columns[-1]) else 1.5)
-    tiling = Tiling(lanes, rows, vectors, panels, chunk, pack_x, pack_y)
-    return cycles, Tiled(c, tiling)
+    return cycles, Tiled(c, Tiling(lanes, rows, vectors, panels, chunk, pack_x, pack_y))
 
 
-def _shapes(m: int, n: int, target: Target, lanes: int) -> Iterator[tuple[int, int]]:
-    """Tiles (rows, vectors) whose sums fit the registers, with room for y and one x."""
-    for vectors in range(1, min(6, ceil(n / lanes)) + 1):
-        for rows in range(1, m + 1):
-            if rows * vectors + vectors + 1 > target.registers:
-                break
-            yield rows, vectors
+def _shapes(m: int, n: int, registers: int, lanes: int) -> list[tuple[int, int]]:
+    """Tiles (rows, vectors) whose sums and vectors of y fit the registers."""
+    return [(rows, vectors) for vectors in range(1, min(6, ceil(n / lanes)) + 1)
+            for rows in range(1, m + 1) if (rows + 1) * vectors <= registers]
 
 
-def _rate(m: Matrix, lanes: int) -> float:
-    """Cycles to pack an element of a panel."""
-    if transposable(m, lanes):
+def _cycles(m: int, n: int, k: int, rows: int, vectors: int, lanes: int) -> float:
+    """Two multiply-adds a cycle, each 4 cycles long, and what a step and a tile cost besides; of
+    equal ones the smaller tile, which compiles faster."""
+    sums = rows * vectors
+    step = max(sums / 2, 4) + 0.7
+    tiles = ceil(m / rows) * ceil(n / (vectors * lanes))
+    return tiles * (k * step + 2 * sums + 30) * (1 + sums / 1000)
+
+
+def _crowded(step: int, count: int) -> bool:
+    """Whether lines that are `step` bytes apart meet in the same places of the second cache."""
+    return count > 8 * 65536 // gcd(65536, step or 65536)
+
+
+def _rate(m: Matrix, lanes_along: tuple[int, ...], lanes: int) -> float:
+    """Cycles to pack an element, with lanes along the last one of some variables."""
+    if lanes_along == m.outer and transposable(m):
         return 0.3
-    return 3 / _run(m.sizes, m.outer, m.step(m.outer), lanes)
-
-
-def _run(sizes, group, step: int, lanes: int) -> float:
-    """How many elements a load brings."""
-    return 1.5 if step != 1 else min(lanes, sizes[group[-1]])
+    if m.step(lanes_along) != 1:
+        return 2.0
+    return 3 / min(lanes, m.sizes[lanes_along[-1]])
 
 
 def _chunk(c: Contraction, x: Matrix, y: Matrix, tiles: int, lanes: int) -> int:
@@ -183,7 +189,4 @@ def _chunk(c: Contraction, x: Matrix, y: Matrix, tiles: int, lanes: int) -> int:
 
 def _tail(m: Matrix) -> int:
     """Positions of the inner variables behind the first one."""
-    found = 1
-    for v in m.inner[1:]:
-        found *= m.sizes[v]
-    return found
+    return prod(m.sizes[v] for v in m.inner[1:])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from math import prod
 
 from .access import Matrix, Reader, Where, split
 from .emit import Builder, Index, Value
@@ -51,9 +52,7 @@ def inner_loops(b: Builder, m: Matrix, variables: Sequence[int], start: Index, s
         where: Where = {}
         for v in variables:
             if v == m.inner[0]:
-                after = 1
-                for other in m.inner[1:]:
-                    after *= m.sizes[other]
+                after = prod(m.sizes[other] for other in m.inner[1:])
                 low, high = b.quotient(start, after), b.quotient(stop, after)
             else:
                 low, high = 0, m.sizes[v]
@@ -99,31 +98,32 @@ def pack_panel(b: Builder, reader: Reader, m: Matrix, where: Where, column: Inde
     """out[(k - start) * width + n] = the element of column `column` + n at inner position k.
 
     `offsets` are the columns at which the vectors of the panel begin."""
-    span = offsets[-1] + lanes
-    total = 1
-    for v in m.outer:
-        total *= m.sizes[v]
-    if not m.outer:
-        _pack_piece(b, reader, m, where, None, None, 1, width, start, stop, out)
-    elif transposable(m, lanes):
+    total = prod(m.sizes[v] for v in m.outer)
+    if transposable(m):
         _pack_transposed(b, reader, m, where, column, width, offsets, start, stop, out, lanes)
+        return
+    inner = width, start, stop
+    if not m.outer:
+        _pack_columns(b, reader, m, where, None, None, 1, *inner, out)
     elif len(m.outer) == 1:
         (v,) = m.outer
+        mask = b.first_lanes(total, lanes) if total < lanes else None
         for offset in offsets:
-            mask = b.first_lanes(total, lanes) if total < lanes else None
-            _pack_piece(b, reader, m, {**where, v: column + offset}, v, mask, lanes, width, start,
-                        stop, b.offset(out, reader.elem, offset))
+            _pack_columns(b, reader, m, {**where, v: column + offset}, v, mask, lanes, *inner,
+                          b.offset(out, reader.elem, offset))
     else:
-        end = column + min(span, total)
-        with pieces(b, m.outer, m.sizes, column, end, lanes) as (place, at, mask, wide):
-            _pack_piece(b, reader, m, {**where, **place}, m.outer[-1], mask, wide, width, start,
-                        stop, b.offset(out, reader.elem, at - column))
+        end = column + min(offsets[-1] + lanes, total)
+        whole = total % width == 0
+        with pieces(b, m.outer, m.sizes, column, end, lanes, whole) as (place, at, mask, wide):
+            _pack_columns(b, reader, m, {**where, **place}, m.outer[-1], mask, wide, *inner,
+                          b.offset(out, reader.elem, at - column))
 
 
-def _pack_piece(b: Builder, reader: Reader, m: Matrix, where: Where, vector: int | None,
-                mask: Value | None, lanes: int, width: int, start: Index, stop: Index,
-                out: Value) -> None:
-    """The same columns at every inner position."""
+def _pack_columns(b: Builder, reader: Reader, m: Matrix, where: Where, vector: int | None,
+                  mask: Value | None, lanes: int, width: int, start: Index, stop: Index,
+                  out: Value) -> None:
+    """Some columns, which lie next to each other, at every inner position."""
+    # What exists depends on few inner variables, the taps of a convolution: they are outermost.
     guarded = [v for v in m.inner if any(g.strides[v] for g in reader.access.guards)]
     free = [v for v in m.inner if v not in guarded]
     with inner_loops(b, m, guarded, start, stop) as first:
@@ -140,28 +140,29 @@ def _pack_piece(b: Builder, reader: Reader, m: Matrix, where: Where, vector: int
             b.store(out, at, value, mask if len(m.outer) > 1 else None)
 
 
-def transposable(m: Matrix, lanes: int) -> bool:
+def transposable(m: Matrix) -> bool:
     """Whether panels are made by transposing vectors along the inner positions."""
-    return (not m.access.guards and len(m.outer) == 1 and len(m.inner) == 1
-            and m.step(m.inner) == 1 and m.step(m.outer) != 1
-            and m.sizes[m.outer[0]] >= lanes and m.sizes[m.inner[0]] >= lanes)
+    return (not m.access.guards and len(m.outer) == 1 and len(m.inner) > 0
+            and m.step(m.inner) == 1 and m.step(m.outer) != 1)
 
 
 def _pack_transposed(b: Builder, reader: Reader, m: Matrix, where: Where, column: Index, width: int,
                      offsets: Sequence[int], start: Index, stop: Index, out: Value,
                      lanes: int) -> None:
     """Squares of lanes x lanes elements; the last ones of a row or panel overlap."""
-    outer, inner = m.outer[0], m.inner[0]
-    with b.loop(0, len(offsets) * lanes, lanes) as group:
-        first = b.min(group, offsets[-1])
-        with b.loop(start, stop, lanes) as k:
-            k = b.min(k, b.index(stop) - lanes)
-            square = [
-                reader.load({**where, outer: column + first + i, inner: k}, inner, lanes)
-                for i in range(lanes)
-            ]
-            to = (k - start) * width + first
-            for i, row in enumerate(transposed(b, square)):
+    (outer,), inner = m.outer, m.inner[-1]
+    columns, length = m.sizes[outer], m.sizes[inner]
+    with inner_loops(b, m, m.inner[:-1], start, stop) as before:
+        low, high = (start, stop) if len(m.inner) == 1 else (0, length)
+        mask = b.first_lanes(length, lanes) if length < lanes else None
+        with b.loop(0, len(offsets) * lanes, lanes) as group, b.loop(low, high, lanes) as k:
+            first = b.min(group, offsets[-1])
+            k = b.index(0) if mask else b.min(k, b.index(high) - lanes)
+            place = {**where, **before, inner: k}
+            square = [reader.load({**place, outer: column + first + min(i, columns - 1)}, inner,
+                                  lanes, mask) for i in range(lanes)]
+            to = (b.index(position(b, m, place)) - start) * width + first
+            for i, row in enumerate(transposed(b, square)[:length]):
                 b.store(out, to + i * width, row)
 
 
