@@ -142,10 +142,12 @@ def test_a_table_refuses_what_cannot_be_run():
         Table([Entry(0, [], 3, 1, 2), Entry(0, [], 3, 1, 1)])
 
 
+@pytest.mark.parametrize("system", ["Linux", "Darwin"])
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64", "arm64", "riscv64"])
-def test_the_runtime_is_right_for_every_machine(machine):
-    text = runtime.text(machine)
+def test_the_runtime_is_right_for_every_machine(machine, system):
+    text = runtime.text(machine, system)
     assert ("isb" in text) == (machine in ("aarch64", "arm64"))
+    assert ("affinity" in text) == (system == "Linux")
     llvm.parse_assembly(text).verify()
 
 

@@ -1,9 +1,10 @@
 """The native half of threads.py: workers, and the loops that run a table of kernels.
 
-It is LLVM IR written by hand (runtime_table.ll, runtime_pool.ll), the only IR beside emit.py's,
+It is LLVM IR written by hand (runtime_*.ll), the only IR beside emit.py's,
 because it comes from no graph: it is the same for every program, and runs where no Python may,
 for workers hold no GIL.  It needs of the system what POSIX threads give, and nothing of the
-processor, so that one text serves Linux and macOS, x86-64 and aarch64.
+processor, so that one text serves Linux and macOS, x86-64 and aarch64; only where Linux wakes
+workers needs a hint.
 
 **The table** of a program, in words of 8 bytes (threads.Table writes it, nobody changes it):
 
@@ -58,19 +59,22 @@ _NAMES = {"AMD64": "x86_64", "arm64": "aarch64"}
 _FILES = ("runtime_table.ll", "runtime_pool.ll")
 
 
-def text(machine: str) -> str:
-    """The runtime in LLVM IR, for one kind of processor."""
+def text(machine: str, system: str) -> str:
+    """The runtime in LLVM IR, for one kind of processor and one system."""
     pause = _PAUSES.get(_NAMES.get(machine, machine), "llvm.donothing()")
     declared = pause.replace("i32 15", "i32")
-    body = [(Path(__file__).with_name(name)).read_text() for name in _FILES]
-    return "\n".join([*body, f"declare void @{declared}",
-                      f"define internal void @pause() {{ call void @{pause} ret void }}"])
+    last = [f"declare void @{declared}",
+            f"define internal void @pause() {{ call void @{pause} ret void }}"]
+    if system != "Linux":
+        last.append("define internal void @keep_off(ptr %pool, i64 %w) { ret void }")
+    files = [*_FILES, "runtime_linux.ll"] if system == "Linux" else _FILES
+    return "\n".join([Path(__file__).with_name(name).read_text() for name in files] + last)
 
 
 class Runtime(NamedTuple):
     """The functions of the runtime; each gives up the GIL."""
 
-    create: Callable[[int, int, int, int], int | None]  # most, idle ns, cores, clock
+    create: Callable[[int, int, int, bytes, int], int | None]  # most, idle ns, cores, bits, clock
     run: Callable[[int, int, int, int], int]  # pool, table, slots, workers
     worker: Callable[[int, int], None]  # pool, index
 
@@ -81,7 +85,7 @@ def runtime() -> Runtime:
     create, run, worker = _compile("create", "run", "worker")
     address, word = ctypes.c_void_p, ctypes.c_int64
     return Runtime(
-        ctypes.CFUNCTYPE(address, word, word, word, word)(create),
+        ctypes.CFUNCTYPE(address, word, word, word, address, word)(create),
         ctypes.CFUNCTYPE(word, address, address, address, word)(run),
         ctypes.CFUNCTYPE(None, address, word)(worker),
     )
@@ -96,7 +100,7 @@ def _compile(*names: str) -> list[int]:
     machine = target.create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(),
         opt=0, reloc="pic", codemodel="small")
-    code = llvm.create_mcjit_compiler(llvm.parse_assembly(text(platform.machine())), machine)
+    code = llvm.create_mcjit_compiler(llvm.parse_assembly(text(platform.machine(), platform.system())), machine)
     code.finalize_object()
     addresses = [code.get_function_address(name) for name in names]
     code.detach()  # never freed: workers are in it to the end of the process

@@ -1,8 +1,8 @@
 ; A run from its start to its end, and the life of a worker.
 ; A pool for at most `most` workers.
-define ptr @create(i64 %most, i64 %idle, i64 %cores, i64 %clock) {
+define ptr @create(i64 %most, i64 %idle, i64 %cores, ptr %bits, i64 %clock) {
 entry:
-  %end = getelementptr %Pool, ptr null, i64 0, i32 20, i64 %most
+  %end = getelementptr %Pool, ptr null, i64 0, i32 21, i64 %most
   %bytes = ptrtoint ptr %end to i64
   %pool = call ptr @aligned_alloc(i64 64, i64 %bytes)
   %failed = icmp eq ptr %pool, null
@@ -15,10 +15,12 @@ fill:
   store i64 %cores, ptr %cores.at
   %clock.at = getelementptr %Pool, ptr %pool, i64 0, i32 8
   store i64 %clock, ptr %clock.at
+  %bits.at = getelementptr %Pool, ptr %pool, i64 0, i32 20
+  call ptr @memcpy(ptr %bits.at, ptr %bits, i64 128)
   br label %each
 each:
   %w = phi i64 [ 0, %fill ], [ %w1, %each ]
-  %mutex = getelementptr %Pool, ptr %pool, i64 0, i32 20, i64 %w
+  %mutex = getelementptr %Pool, ptr %pool, i64 0, i32 21, i64 %w
   %condition = getelementptr %Worker, ptr %mutex, i64 0, i32 1
   call i32 @pthread_mutex_init(ptr %mutex, ptr null)
   call i32 @pthread_cond_init(ptr %condition, ptr null)
@@ -122,7 +124,7 @@ clear:
 ; its core just then, we do without that worker.
 define internal void @wake(ptr %pool, i64 %w) {
 entry:
-  %mutex = getelementptr %Pool, ptr %pool, i64 0, i32 20, i64 %w
+  %mutex = getelementptr %Pool, ptr %pool, i64 0, i32 21, i64 %w
   %condition = getelementptr %Worker, ptr %mutex, i64 0, i32 1
   %asleep = getelementptr %Worker, ptr %mutex, i64 0, i32 2
   %flag = load atomic i64, ptr %asleep seq_cst, align 8
@@ -139,6 +141,7 @@ again:
   %more = icmp ult i64 %k1, 500
   br i1 %more, label %try, label %out
 signal:
+  call void @keep_off(ptr %pool, i64 %w)
   store atomic i64 0, ptr %asleep monotonic, align 8
   call i32 @pthread_mutex_unlock(ptr %mutex)
   call i32 @pthread_cond_signal(ptr %condition)
@@ -245,7 +248,7 @@ define internal i64 @now(ptr %pool) {
 ; before the gate is read, and a run is opened before the flag is read: one of the two sees.
 define internal void @sleep(ptr %pool, i64 %w, i64 %seen) {
 entry:
-  %mutex = getelementptr %Pool, ptr %pool, i64 0, i32 20, i64 %w
+  %mutex = getelementptr %Pool, ptr %pool, i64 0, i32 21, i64 %w
   %condition = getelementptr %Worker, ptr %mutex, i64 0, i32 1
   %asleep = getelementptr %Worker, ptr %mutex, i64 0, i32 2
   call i32 @pthread_mutex_lock(ptr %mutex)
@@ -323,7 +326,10 @@ out:
 ; The life of worker w.
 define void @worker(ptr %pool, i64 %w) {
 entry:
-  %self = getelementptr %Pool, ptr %pool, i64 0, i32 20, i64 %w
+  %self = getelementptr %Pool, ptr %pool, i64 0, i32 21, i64 %w
+  %thread.at = getelementptr %Worker, ptr %self, i64 0, i32 4
+  %thread = call i64 @pthread_self()
+  store i64 %thread, ptr %thread.at
   %scratch.at = getelementptr %Worker, ptr %self, i64 0, i32 3
   %job.at = getelementptr %Pool, ptr %pool, i64 0, i32 4
   br label %again

@@ -4,17 +4,18 @@
 %Entry = type { ptr, ptr, i64, i64 }
 %Task = type { i64, i64, i64, i64, i64 }
 %Level = type { i64, i64 }
-; mutex, condition, asleep, block of scratch
-%Worker = type { [64 x i8], [64 x i8], i64, ptr, [112 x i8] }
+; mutex, condition, asleep, block of scratch, thread, core to keep off + 1
+%Worker = type { [64 x i8], [64 x i8], i64, ptr, i64, i64, [96 x i8] }
 ; a line of cache each:
 ; 0 gate | 2 busy, 3 spare scratch, 4 job, 5 identity of its table, 6 idle ns, 7 cores, 8 clock
 ; 10 slots, 11 workers wanted, 12 finished, 13 taken, 14 words of a row of taken
-; 16 current level | 18 first fault | 20 workers
+; 16 current level | 18 first fault | 20 a bit for each core we may use | 21 workers
 %Pool = type { i64, [56 x i8],
                i64, ptr, ptr, i64, i64, i64, i64, [8 x i8],
                ptr, i64, ptr, ptr, i64, [24 x i8],
                i64, [56 x i8],
                i64, [56 x i8],
+               [128 x i8],
                [0 x %Worker] }
 
 declare ptr @aligned_alloc(i64, i64)
@@ -22,6 +23,7 @@ declare void @free(ptr)
 declare ptr @memset(ptr, i32, i64)
 declare ptr @memcpy(ptr, ptr, i64)
 declare i32 @sched_yield()
+declare i64 @pthread_self()
 declare i32 @clock_gettime(i32, ptr)
 declare i32 @pthread_mutex_init(ptr, ptr)
 declare i32 @pthread_mutex_lock(ptr)

@@ -195,8 +195,10 @@ class _Pool:
         """The address of the native pool.  It is never freed: workers live in it to the end."""
         with self._lock:
             if not self.address:
-                clock = time.CLOCK_MONOTONIC
-                self.address = runtime().create(MOST, IDLE_NS, _cores(), clock) or 0
+                cores = _cores()
+                bits = sum(1 << core for core in cores if core < 1024).to_bytes(128, "little")
+                self.address = runtime().create(
+                    MOST, IDLE_NS, len(cores), bits, time.CLOCK_MONOTONIC) or 0
             if not self.address:
                 raise MemoryError("the workers require memory")
             return self.address
@@ -224,12 +226,12 @@ class _Pool:
                     return
 
 
-def _cores() -> int:
-    """How many threads of this process can run at once."""
+def _cores() -> set[int]:
+    """The cores that this process may use."""
     try:
-        return len(os.sched_getaffinity(0))
+        return os.sched_getaffinity(0)
     except AttributeError:  # macOS
-        return os.cpu_count() or 1
+        return set(range(os.cpu_count() or 1))
 
 
 _pool = _Pool()
