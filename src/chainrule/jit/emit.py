@@ -175,6 +175,8 @@ class Builder:
         self.low = Value(self, "%low", "int64", 1)
         self.high = Value(self, "%high", "int64", 1)
         self.scratch = Value(self, "%scratch", "ptr", 1)
+        #: Which lanes of the values at hand count, where not all do: the others raise no error.
+        self.active: Value | None = None
 
     # ------------------------------------------------------------------ text
     def line(self, text: str) -> None:
@@ -432,6 +434,11 @@ class Builder:
         if n == 1:
             return x
         return self._emit(f"udiv {x!r}, {self.number(n, x.elem, x.lanes).ref}", x.elem, x.lanes)
+
+    def whole_quotient(self, x: Value, y: Value) -> Value:
+        """x / y of integers, towards zero; y = 0 and an overflow must not happen."""
+        how = "udiv" if x.elem in UNSIGNED else "sdiv"
+        return self._emit(f"{how} {x!r}, {y.ref}", x.elem, x.lanes)
 
     def modulo(self, x: Index, n: int) -> Index:
         """x % n of an index, which is not negative."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import exponential, powers, rounding, trigonometric
+from . import division, exponential, powers, rounding, trigonometric
+from .division import DIVISION_BY_ZERO
 from .powers import power
 
-__all__ = ["COST", "FUNCTIONS", "power"]
+__all__ = ["COST", "DIVISION_BY_ZERO", "FUNCTIONS", "power"]
 
 #: name -> function(builder, *values) -> value
 FUNCTIONS: dict[str, Callable] = {
@@ -28,6 +29,9 @@ FUNCTIONS: dict[str, Callable] = {
     "isnan": rounding.isnan,
     "isinf": rounding.isinf,
     "isfinite": rounding.isfinite,
+    "floor_divide": division.floor_divide,
+    "remainder": division.remainder,
+    "fmod": division.fmod,
     "pow": powers.pow_,
     **{
         name: getattr(trigonometric, name)
@@ -44,4 +48,5 @@ COST: dict[str, int] = {
     "tanh": 28, "sqrt": 10, "floor": 1, "ceil": 1, "trunc": 1, "round": 1, "sign": 4, "isnan": 1,
     "isinf": 2, "isfinite": 2, "pow": 90, "sin": 35, "cos": 35, "tan": 45, "asin": 35, "acos": 38,
     "atan": 35, "atan2": 45, "sinh": 35, "cosh": 28, "asinh": 60, "acosh": 60, "atanh": 50,
+    "floor_divide": 40, "remainder": 35, "fmod": 30,
 }

@@ -129,6 +129,10 @@ def two_product(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
 
 def halves(b: Builder, x: Value) -> tuple[Value, Value]:
     """x as the sum of two numbers of half the digits."""
-    large = x * (2.0 ** (FORMATS[x.elem].digits // 2 + 1) + 1)
+    form = FORMATS[x.elem]
+    half = form.digits // 2 + 1
+    large = x * (2.0**half + 1)
     high = large - (large - x)
+    cut = b.bitcast(b.bitcast(x, form.whole) & (-1 << half), x.elem)
+    high = b.select(b.compare("gt", b.abs(x), 2.0 ** (form.bias - half - 1)), cut, high)
     return high, x - high

@@ -24,41 +24,26 @@ from .rounding import trunc
 if TYPE_CHECKING:
     from ..emit import Builder, Number, Value
 
-# Up to these, powers are products.
-_PRODUCTS = {"float32": 5, "float64": 16}
+# Up to these exponents, powers are products: beyond, they would lose too many bits.
+_LARGEST, _SMALLEST = {"float32": 4, "float64": 8}, {"float32": -2, "float64": -4}
 
 
 def power(b: Builder, x: Value, exponent: Number) -> Value:
     """x to a number that is fixed in the graph."""
     if not x.floating:
         return _whole_power(b, x, int(exponent))
-    size = abs(exponent)
-    if size == 0.5:
-        return _reciprocal_if(b, _root(b, x), exponent < 0)
-    if size != int(size) if size < INF else True:
+    if exponent == 0.5:
+        return b.sqrt(x)
+    if exponent == -0.5:  # inf of -0.0, and 0 of -inf
+        return 1.0 / b.select(b.compare("eq", x, -INF), INF, b.sqrt(x + 0.0))
+    if exponent != int(exponent) if abs(exponent) < INF else True:
         return pow_(b, x, b.like(exponent, x))
-    size = int(size)
-    if size <= _PRODUCTS[x.elem]:
-        if exponent == -2:  # its square may be infinite
-            return _product(b, 1.0 / x, 2)
-        return _reciprocal_if(b, _product(b, x, size), exponent < 0)
-    if x.elem == "float32" and size <= 64:
-        wide = power_wide(b, b.cast(x, "float64"), size, exponent < 0)
-        return b.cast(wide, "float32")
+    if _SMALLEST[x.elem] <= exponent <= _LARGEST[x.elem]:
+        return _product(b, x if exponent >= 0 else 1.0 / x, abs(int(exponent)))
+    if x.elem == "float32" and abs(exponent) <= 64:
+        wide = _product(b, b.cast(x, "float64"), abs(int(exponent)))
+        return b.cast(wide if exponent > 0 else 1.0 / wide, "float32")
     return pow_(b, x, b.like(exponent, x))
-
-
-def power_wide(b: Builder, x: Value, size: int, inverse: bool) -> Value:
-    return _reciprocal_if(b, _product(b, x, size), inverse)
-
-
-def _reciprocal_if(b: Builder, x: Value, inverse: bool) -> Value:
-    return 1.0 / x if inverse else x
-
-
-def _root(b: Builder, x: Value) -> Value:
-    """Unlike sqrt: 0 of -0.0, and inf of -inf."""
-    return b.select(b.compare("eq", x, -INF), INF, b.sqrt(x + 0.0))
 
 
 def _product(b: Builder, x: Value, n: int) -> Value:
@@ -85,6 +70,7 @@ def _whole_power(b: Builder, x: Value, n: int) -> Value:
 # --------------------------------------------------------------------------- x to the y
 def pow_(b: Builder, x: Value, y: Value) -> Value:
     """x^y with C's special values; of integers, modulo their width."""
+    x, y = b.like(x, y), b.like(y, x)
     if not x.floating:
         return _integer_pow(b, x, y)
     size = b.abs(x)
@@ -107,6 +93,7 @@ def pow_(b: Builder, x: Value, y: Value) -> Value:
 def _float64_pow(b: Builder, x: Value, y: Value) -> Value:
     """x^y of x >= 0, the log and its product with y being kept in two numbers each."""
     high, low = _two_logs(b, x)
+    y = at_least(b, at_most(b, y, 1e30), -1e30)  # beyond, x^y is 0, 1 or infinite anyway
     product, lost = two_product(b, y, high)
     near = b.compare("lt", b.abs(product), 1000.0)
     lost = b.select(near, b.fma(y, low, lost), 0.0)

@@ -235,12 +235,13 @@ def atan(b: Builder, x: Value) -> Value:
 
 def atan2(b: Builder, y: Value, x: Value) -> Value:
     """The angle of (x, y): of the smaller over the larger one, then mirrored."""
+    y, x = b.like(y, x), b.like(x, y)
     height, width = b.abs(y), b.abs(x)
     steep = b.compare("gt", height, width)
     large, small = b.select(steep, height, width), b.select(steep, width, height)
-    edge = b.compare("eq", small, inf) | b.compare("eq", large, 0.0)  # both infinite, or both 0
-    small = b.select(edge, b.select(b.compare("eq", large, 0.0), b.like(0.0, x), 1.0), small)
-    large = b.select(edge, 1.0, large)
+    zeros, infinities = b.compare("eq", height + width, 0.0), b.compare("eq", small, inf)
+    small = b.select(infinities, 1.0, small)
+    large = b.select(zeros | infinities, 1.0, large)
     shrink = b.select(b.compare("gt", large, 1e38), b.like(0.25, x), 1.0)  # no sum overflows
     small, large = small * shrink, large * shrink
     middle = b.compare("gt", small, large * 0.57)  # where the angle has reached 1/2
