@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-_threads = [os.cpu_count() or 1]
+
+def cores() -> set[int]:
+    """The cores that this process may use: fewer than there are, under taskset or in a job."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+_threads = [len(cores())]
 
 # A graph deeper than this many values not yet computed is run as it is recorded, so that a
 # loop which only accumulates holds values and not graphs.

@@ -305,6 +305,34 @@ def test_a_sleeping_worker_is_woken():
     raise AssertionError("no worker came in a hundred runs")
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+                    reason="needs two cores, on Linux")
+def test_a_woken_worker_keeps_off_the_core_of_the_calling_thread():
+    out = script("""
+all = os.sched_getaffinity(0)
+entries, slots = small.tally(levels=3)
+table = Table(entries)
+table.run(slots.address, 8)
+ids = {t.name.split()[-1]: t.native_id for t in threading.enumerate() if "worker" in t.name}
+assert sorted(ids) == list("1234567")
+allowed, deadline = all, time.monotonic() + 30
+while allowed == all and time.monotonic() < deadline:
+    time.sleep(0.005)
+    table.run(slots.address, 8)
+    allowed = os.sched_getaffinity(ids["1"])
+print(len(all - allowed), os.sched_getaffinity(0) == all, len(allowed - all))
+""")
+    assert out.split() == ["1", "True", "0"]
+
+
+def test_the_number_of_threads_is_that_of_the_cores_we_may_use():
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("needs sched_setaffinity")
+    code = ("import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+            "import chainrule; print(chainrule.get_num_threads())")
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "1"
+
+
 @pytest.mark.parametrize("pause", [0, 0.01], ids=["looking for work", "asleep"])
 def test_the_interpreter_ends_with_parked_workers(pause):
     for _ in range(3):

@@ -100,7 +100,8 @@ def _compile(*names: str) -> list[int]:
     machine = target.create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(),
         opt=0, reloc="pic", codemodel="small")
-    code = llvm.create_mcjit_compiler(llvm.parse_assembly(text(platform.machine(), platform.system())), machine)
+    module = llvm.parse_assembly(text(platform.machine(), platform.system()))
+    code = llvm.create_mcjit_compiler(module, machine)
     code.finalize_object()
     addresses = [code.get_function_address(name) for name in names]
     code.detach()  # never freed: workers are in it to the end of the process

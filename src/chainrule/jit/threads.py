@@ -195,7 +195,7 @@ class _Pool:
         """The address of the native pool.  It is never freed: workers live in it to the end."""
         with self._lock:
             if not self.address:
-                cores = _cores()
+                cores = config.cores()
                 bits = sum(1 << core for core in cores if core < 1024).to_bytes(128, "little")
                 self.address = runtime().create(
                     MOST, IDLE_NS, len(cores), bits, time.CLOCK_MONOTONIC) or 0
@@ -224,14 +224,6 @@ class _Pool:
                 except RuntimeError:  # the system has no more threads, or Python is ending
                     self.threads -= 1
                     return
-
-
-def _cores() -> set[int]:
-    """The cores that this process may use."""
-    try:
-        return os.sched_getaffinity(0)
-    except AttributeError:  # macOS
-        return set(range(os.cpu_count() or 1))
 
 
 _pool = _Pool()
