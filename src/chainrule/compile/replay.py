@@ -157,7 +157,10 @@ class Outside:
         self.known.difference_update([id(x) for _, x in self.pinned])
         self.written = [b.source for b in recording.bindings]
         self._names: dict[str, Any] = {}
-        self.settled: Callable[[], bool] = lambda: False
+        self.are_views = [find(s, []) is not None and find(s, [])._base is not None
+                          if type(s.what) is not int else False for s in self.sources]
+        #: Whether every tensor is bound to the node that it was bound to.
+        self.settled: Callable[[], bool] = self._settled_test()
 
     # ------------------------------------------------------------------ fetching
     def fetch(self, arguments: list[Tensor], values: list) -> None:
@@ -170,16 +173,18 @@ class Outside:
             node = tensor.node
             if (node.spec, node.requires_grad) != self.likes[i] or _has_history(node):
                 raise Stale
+            if (tensor._base is not None) is not self.are_views[i]:
+                raise Stale
             self.nodes[i] = self._names[f"n{i}"] = node
-            self._names[f"x{i}"] = tensor
+            self._names[f"x{i}"], self._names[f"s{i}"] = tensor, tensor._storage()
         for sources in self.same:
             if len({find(source, arguments).node for source in sources}) > 1:
                 raise Stale
         run(*self.nodes)
+        self._names["is_fetched"] = True
         for node, leaves in zip(self.nodes, self.feeds):
             for i in leaves:
                 values[i] = node.value
-        self._watch_for_changes()
 
     def take(self, arguments: list[Tensor], values: list) -> None:
         """Put the values of the arguments into `values`; raises Stale."""
@@ -202,24 +207,25 @@ class Outside:
             for i in leaves:
                 values[i] = node.value
 
-    def _watch_for_changes(self) -> None:
-        """Make `settled`, which tells whether each tensor is bound to the node it was bound to."""
+    def _settled_test(self) -> Callable[[], bool]:
         tests = []
-        for i, source in enumerate(self.sources):
-            tensor = self._names[f"x{i}"]
+        for i, (kind, what) in enumerate(self.sources):
             tests.append(f"x{i}._node is n{i}")
-            if tensor._base is not None:
-                self._names[f"s{i}"] = tensor._storage()
+            if self.are_views[i]:
                 tests.append(f"x{i}._seen == s{i}._version")
-            if source.kind == "gradient":
-                self._names[f"p{i}"] = source.what
-                tests.append("False" if type(source.what) is int else f"p{i}._grad is x{i}")
+            if kind == "gradient":
+                self._names[f"p{i}"] = what
+                tests.append("False" if type(what) is int else f"p{i}._grad is x{i}")
+            self._names[f"n{i}"] = self._names[f"x{i}"] = None
         for i, (owner, was_none) in enumerate(self.grads):
             self._names[f"o{i}"] = owner.what
             tests.append("False" if type(owner.what) is int else
                          f"o{i}._grad is {'' if was_none else 'not '}None")
         tests += ["False"] * any(s.kind == "argument" for group in self.same for s in group)
-        self.settled = eval(f"lambda: {' and '.join(tests) or 'True'}", self._names)
+        # Before the first fetch there is nothing that could be settled.
+        text = " and ".join(["is_fetched", *tests])
+        self._names["is_fetched"] = False
+        return eval(f"lambda: {text}", self._names)
 
     # ------------------------------------------------------------------ binding
     def rebound(self, i: int, node: Node, values: list) -> None:
@@ -250,28 +256,35 @@ class Effects:
             type(s.what) is not int and s.kind == "tensor"
             for s in (*(s for s, _ in self.bindings), *self.grads)
         )
-        numbers = [outside.number.get(_key(s)) for s, _ in self.bindings]
-        # Which leaf has next the value that an output has now.
-        self.feedback = [
-            (leaf, k) for k, i in enumerate(numbers) if i is not None for leaf in outside.feeds[i]
-        ]
+        self.numbers = [outside.number.get(_key(s)) for s, _ in self.bindings]
         self._made: list[Any] = []  # nodes and gradients of the last replay
         self._counts: list[int] = []
-        self._nodes: list[Node] = []
-        self._bound: list[Any] = []
-        self._in_place: Callable[[], bool] = lambda: False
+        self._names: dict[str, Any] = {}
+        self._is_in_place, self._assign = self._generated(outside)
+
+    def _generated(self, outside: Outside) -> tuple[Callable, Callable]:
+        """Whether the gradients made last are where they were put; and writing new values."""
+        count = len(self.bindings)
+        tests = [
+            f"p{k}._grad is g{k} and g{k}._node is n{count + k}" for k in range(len(self.grads))
+        ]
+        lines = [f"n{k}.value = o[{k}]" for k in range(count + len(self.grads))]
+        lines += [f"x{k}._version += 1" for k in range(count)]
+        lines += [
+            f"values[{leaf}] = o[{k}]"
+            for k, i in enumerate(self.numbers) if i is not None for leaf in outside.feeds[i]
+        ]
+        text = "".join(f"    {line}\n" for line in lines or ["pass"])
+        exec(f"def assign(o, values):\n{text}", self._names)
+        return eval(f"lambda: {' and '.join(tests) or 'True'}", self._names), self._names["assign"]
 
     def apply(
         self, outputs: Sequence[np.ndarray], arguments: list[Tensor], values: list, settled: bool
     ) -> None:
         """Give the tensors their new values."""
-        if settled and self._in_place() and list(map(getrefcount, self._made)) == self._counts:
-            for node, value in zip(self._nodes, outputs):
-                node.value = value
-            for tensor in self._bound:
-                tensor._version += 1
-            for leaf, k in self.feedback:
-                values[leaf] = outputs[k]
+        if (settled and self._counts and self._is_in_place()
+                and list(map(getrefcount, self._made)) == self._counts):
+            self._assign(outputs, values)
         else:
             self._bind(outputs, arguments, values)
             if self.is_fixed:
@@ -282,24 +295,23 @@ class Effects:
 
     def _bind(self, outputs: Sequence[np.ndarray], arguments: list[Tensor], values: list) -> None:
         """Make new nodes for everything: somebody may hold the old ones."""
-        self._bound, nodes, grads = [find(s, arguments) for s, _ in self.bindings], [], []
-        for k, (tensor, (source, requires_grad)) in enumerate(zip(self._bound, self.bindings)):
+        nodes, grads, names = [], [], self._names
+        for k, (source, requires_grad) in enumerate(self.bindings):
+            tensor = find(source, arguments)
             node = new_leaf(tensor._node, requires_grad, tensor, outputs[k])
             tensor._node = node
             tensor._version += 1
             nodes.append(node)
-            i = self.outside.number.get(_key(source))
+            names[f"n{k}"], names[f"x{k}"] = node, tensor
+            i = self.numbers[k]
             if i is not None:
                 self.outside.rebound(i, node, values)
-        names, tests = {}, []
-        for k, source in enumerate(self.grads):
+        for k, source in enumerate(self.grads, len(nodes)):
             owner = arguments[source.what] if type(source.what) is int else source.what
-            node = new_leaf(owner._node, False, None, outputs[len(nodes)])
+            node = new_leaf(owner._node, False, None, outputs[k])
             owner._grad = Tensor._from_node(node)
             nodes.append(node)
             grads.append(owner._grad)
-            names |= {f"p{k}": owner, f"g{k}": owner._grad, f"n{k}": node}
-            tests.append(f"p{k}._grad is g{k} and g{k}._node is n{k}")
-        self._nodes, self._made = nodes, [*nodes, *grads]
-        self._in_place = eval(f"lambda: {' and '.join(tests) or 'True'}", names) \
-            if self.is_fixed else lambda: False
+            names[f"n{k}"] = node
+            names[f"p{len(grads) - 1}"], names[f"g{len(grads) - 1}"] = owner, owner._grad
+        self._made = [*nodes, *grads]

@@ -146,8 +146,9 @@ class Survey:
         for given in (*(x.__defaults__ or ()), *(x.__kwdefaults__ or {}).values()):
             self._stack.append((f"a default of {x.__name__}", given))
         if not own:
-            self._slot(f"the defaults of {x.__name__}", lambda: x.__defaults__)
-            self._slot(f"the code of {x.__name__}", lambda: x.__code__)
+            for attribute in ("__code__", "__defaults__"):
+                self._slots.add(f"{x.__name__}.{attribute}", functools.partial(getattr, x, attribute),
+                                f"x{{0}}.{attribute} is w{{0}}", x)
             self._visit_attributes(name, x)
 
     def _visit_items(self, name: str, x: Any) -> None:
@@ -212,6 +213,8 @@ class Survey:
             elif key.startswith("_") and key.endswith("hooks"):
                 self._slot(where, functools.partial(_items_of, value), True)
                 self._stack += [(where, hook) for hook in value]
+            elif key == "_non_persistent_buffers_set":
+                continue
             elif own or key in self._names or self._names.everything:
                 self._look(where, x.__dict__, key, True)
         self._slot(f"an attribute of {name}", lambda: len(x.__dict__), True)
@@ -262,7 +265,7 @@ class Slots:
 
     def add_item(self, name: str, table: dict, key: Any) -> Any:
         read = functools.partial(table.get, key, _GONE)
-        if type(key) is str and "{" not in key:
+        if type(key) is str and key.isidentifier():
             return self.add(name, read, f"x{{0}}[{key!r}] is w{{0}}", table)
         return self.add(name, read)
 
@@ -271,12 +274,15 @@ class Slots:
 
     def add_items(self, name: str, x: Any) -> None:
         if isinstance(x, dict):
-            keys_and_values = "[*x{0}, *x{0}.values()]"
-            test = f"len(x{{0}}) == {len(x)} and all(map(is_, {keys_and_values}, w{{0}}))"
-            self.add(name, lambda: _Items((*x, *x.values())), test, x)
+            test = "all(map(is_, [*x{0}, *x{0}.values()], w{0}))"
+            read = lambda: _Items((*x, *x.values()))  # noqa: E731
+        elif isinstance(x, list) and len(x) <= _FEW:
+            test = " and ".join(f"x{{0}}[{i}] is w{{0}}[{i}]" for i in range(len(x)))
+            read = functools.partial(_Items, x)
         else:
-            test = f"len(x{{0}}) == {len(x)} and all(map(is_, x{{0}}, w{{0}}))"
-            self.add(name, lambda: _Items(x), test, x)
+            test, read = "all(map(is_, x{0}, w{0}))", functools.partial(_Items, x)
+        size = f"len(x{{0}}) == {len(x)}"
+        self.add(name, read, f"{size} and {test}" if len(x) else "not x{0}", x)
 
     def is_same(self) -> Callable[[], bool]:
         """A function of all the tests, which is False also where it cannot tell."""

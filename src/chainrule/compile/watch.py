@@ -228,7 +228,8 @@ class Watcher:
         elif code not in self.codes and not code.co_filename.startswith(_NUMPY):
             if _is_library(code.co_filename):
                 return
-            self.codes[code] = frame.f_globals
+            if not frame.f_globals.get("__name__", "").startswith("namedtuple_"):
+                self.codes[code] = frame.f_globals
 
     def _called_c(self, function: Any, frame: FrameType) -> None:
         owner = getattr(function, "__self__", None)
