@@ -20,6 +20,7 @@ FLOORS = [
     {"methods"},
     {"tensor", "handle", "history"},
     {"interpreter"},
+    {"prepare"},
     {"rewrite", "autodiff"},
     {"ops"},
     {"graph"},

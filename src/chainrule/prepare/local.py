@@ -1,0 +1,166 @@
+"""Rules that look at one node and what lies right below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+from ..graph import Node
+from ..ops import elementwise as ew
+from ..ops import indexing as ix
+from ..ops import movement as mv
+from ..ops import reduction as rd
+from ..ops.contraction import contract
+from ..ops.movement import Bounds
+from ..ops.op import Op, expand, reshape, sum_
+from ..rewrite import again, rebuild
+from ..shapes import spec
+from .folds import folded
+from .moves import (
+    constant,
+    expanded,
+    is_constant,
+    joined,
+    pending,
+    permuted,
+    reshaped,
+    sliced,
+    spread,
+    whole,
+)
+from .products import contracted, part, relabelled
+from .walk import once
+
+
+class Local:
+    """One walk over the graph: what each old node becomes from its new inputs."""
+
+    def __init__(self, outputs: Sequence[Node]):
+        self.once = once(outputs)
+        self.folds: dict[Node, tuple[Node, Node]] = {}  # a new fold: (its input, the old fold)
+
+    def make(self, node: Node, inputs: list[Node]) -> Node:
+        rule = _RULES.get(node.op)
+        found = rule(self, node, *inputs) if rule is not None else None
+        return found if found is not None and found.spec is node.spec else again(node, inputs)
+
+    def own(self, node: Node, x: Node, op) -> bool:
+        """Whether the input x is an application of op that only this node needs."""
+        return node.inputs[0] in self.once and pending(x, op)
+
+    # ------------------------------------------------------------------ movement
+    def permute(self, node: Node, x: Node) -> Node:
+        if self.own(node, x, contract):
+            return relabelled(x, node.attrs["axes"])
+        return permuted(x, node.attrs["axes"])
+
+    def slice_(self, node: Node, x: Node) -> Node:
+        bounds = node.attrs["bounds"]
+        if node.inputs[0] in self.once and x in self.folds:
+            found = self._slice_of_fold(x, bounds)
+            if found is not None:
+                return found
+        if self.own(node, x, contract):
+            return part(x, bounds)
+        return sliced(x, bounds)
+
+    def _slice_of_fold(self, x: Node, bounds: Bounds) -> Node | None:
+        windows, old = self.folds[x]
+        lead = x.ndim - len(old.attrs["shape"])
+        if any(step != 1 for *_, step in bounds) or list(bounds[:lead]) != whole(x.shape[:lead]):
+            return None
+        return self._folded(old, windows, bounds[lead:])
+
+    def fold(self, node: Node, x: Node) -> Node:
+        lead = node.ndim - len(node.attrs["shape"])
+        found = self._folded(node, x, tuple(whole(node.shape[lead:]))) or again(node, [x])
+        self.folds[found] = (x, node)
+        return found
+
+    def _folded(self, node: Node, x: Node, bounds: Bounds) -> Node | None:
+        own = node.inputs[0] in self.once
+        return folded(x, bounds, own, node.attrs["stride"], node.attrs["dilation"])
+
+    # ------------------------------------------------------------------ numbers
+    def add(self, node: Node, x: Node, y: Node) -> Node | None:
+        if is_constant(y, 0) and x.spec is node.spec:
+            return x
+        if is_constant(x, 0) and y.spec is node.spec:
+            return y
+        for a, b, old in ((x, y, node.inputs[0]), (y, x, node.inputs[1])):
+            if old in self.once and _adds_to_zeros(a) and a.spec is b.spec:
+                return again(a, [b, *a.inputs[1:]])
+        return None
+
+    def sub(self, node: Node, x: Node, y: Node) -> Node | None:
+        if is_constant(y, 0) and x.spec is node.spec:
+            return x
+        return ew.neg(y) if is_constant(x, 0) and y.spec is node.spec else None
+
+    # ------------------------------------------------------------------ reductions
+    def sum_(self, node: Node, x: Node) -> Node | None:
+        axes = node.attrs["axis"]
+        axes = (axes,) if isinstance(axes, int) else axes
+        if not x.dtype.is_floating_point:
+            return None
+        if self.own(node, x, ew.neg):
+            return ew.neg(_summed(x.inputs[0], axes))
+        return _summed(x, axes)
+
+    def gather(self, node: Node, x: Node, index: Node) -> Node | None:
+        """The element at the place of the largest one is the largest one."""
+        axis = node.attrs["axis"]
+        shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+        if index.shape != shape or not pending(index, reshape):
+            return None
+        for arg, extreme in ((rd.argmax, rd.amax), (rd.argmin, rd.amin)):
+            found = index.inputs[0]
+            if pending(found, arg) and found.inputs[0] is x and found.attrs["axis"] == axis:
+                return reshaped(extreme(x, axis=(axis,)), shape)
+        return None
+
+
+def _adds_to_zeros(x: Node) -> bool:
+    """Whether x sums rows into places that hold zeros."""
+    if x.value is not None or not (
+            x.op is ix.scatter_add or x.op is ix.put and x.attrs["accumulate"]):
+        return False
+    return is_constant(x.inputs[0], 0)
+
+
+def _summed(x: Node, axes: tuple[int, ...]) -> Node:
+    if _adds_to_zeros(x) and x.op is ix.scatter_add and x.attrs["axis"] in axes:
+        return sum_(x.inputs[2], axis=axes)
+    if pending(x, ew.constant):
+        z = constant(x.attrs["value"], spec((1,) * x.ndim, x.dtype))
+    else:
+        z = x.inputs[0] if pending(x, expand) and x.inputs[0].ndim == x.ndim else x
+    same = [a for a in axes if z.shape[a] != x.shape[a]]
+    if not same:
+        return sum_(x, axis=axes)
+    # The sum of n equal numbers is n times one of them.
+    n = constant(prod([x.shape[a] for a in same]), spec((), x.dtype))
+    shape = tuple([1 if a in same else n for a, n in enumerate(x.shape)])
+    return ew.mul(sum_(expanded(z, shape), axis=axes), n)
+
+
+def simplify_more(outputs: Sequence[Node]) -> list[Node]:
+    """Movement in its shortest form, folds as contractions, products as what they are."""
+    return rebuild(outputs, Local(outputs).make)
+
+
+_RULES: dict[Op, Callable] = {
+    mv.permute: Local.permute,
+    mv.slice_: Local.slice_,
+    mv.fold: Local.fold,
+    mv.pad: lambda here, node, x: spread(x, node.attrs["widths"]),
+    mv.cat: lambda here, node, *parts: joined(
+        [x for x in parts if x.shape[node.attrs["axis"]]] or parts[:1], node.attrs["axis"]),
+    reshape: lambda here, node, x: reshaped(x, node.shape),
+    expand: lambda here, node, x: expanded(x, node.shape) if x.ndim == node.ndim else None,
+    contract: lambda here, node, x, y: contracted(x, y, node.attrs["labels"]),
+    ew.add: Local.add,
+    ew.sub: Local.sub,
+    sum_: Local.sum_,
+    ix.gather: Local.gather,
+}

@@ -1,0 +1,258 @@
+"""Movement ops, recorded in their shortest form.
+
+Each function means what its op does, but sees through the movement below: a slice of a slice is
+one slice, a slice of a cat is one of its parts, a slice of a padding is zeros.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from weakref import WeakKeyDictionary
+
+from ..graph import Node
+from ..ops import elementwise as ew
+from ..ops import movement as mv
+from ..ops.movement import Bounds, inverse, sliced_shape
+from ..ops.op import Op, expand, reshape
+from ..shapes import Shape, Spec, spec
+
+
+def pending(x: Node, op: Op) -> bool:
+    """Whether x is an application of op that is still to be computed."""
+    return x.op is op and x.value is None
+
+
+def constant(value: float, like: Spec) -> Node:
+    """A number in this shape and dtype."""
+    value = float(value) if like.dtype.is_floating_point else int(value)
+    return ew.constant(value=value, like=like)
+
+
+def is_constant(x: Node, value: float) -> bool:
+    """Whether every element of x is known to be `value`."""
+    return pending(x, ew.constant) and x.attrs["value"] == value
+
+
+def _in_shape(x: Node, shape: Shape) -> Node:
+    return constant(x.attrs["value"], spec(shape, x.dtype))
+
+
+def whole(shape: Shape) -> list[tuple[int, int, int]]:
+    """The bounds of everything."""
+    return [(0, n, 1) for n in shape]
+
+
+# --------------------------------------------------------------------------- one for one
+def reshaped(x: Node, shape: Shape) -> Node:
+    """reshape(x)"""
+    if pending(x, ew.constant):
+        return _in_shape(x, shape)
+    while pending(x, reshape):
+        x = x.inputs[0]
+    return x if x.shape == shape else reshape(x, shape=shape)
+
+
+def permuted(x: Node, axes: Sequence[int]) -> Node:
+    """permute(x)"""
+    axes = tuple(axes)
+    if pending(x, ew.constant):
+        return _in_shape(x, tuple([x.shape[a] for a in axes]))
+    while pending(x, mv.permute):
+        axes = tuple([x.attrs["axes"][a] for a in axes])
+        x = x.inputs[0]
+    return x if axes == tuple(range(x.ndim)) else mv.permute(x, axes=axes)
+
+
+def expanded(x: Node, shape: Shape) -> Node:
+    """expand(x)"""
+    if pending(x, ew.constant):
+        return _in_shape(x, shape)
+    while pending(x, expand):
+        x = x.inputs[0]
+    return x if x.shape == shape else expand(x, shape=shape)
+
+
+def flipped(x: Node, axes: Sequence[int]) -> Node:
+    """flip(x), where there is something to turn"""
+    axes = tuple([a for a in axes if x.shape[a] > 1])
+    return mv.flip(x, axes=axes) if axes else x
+
+
+def without(x: Node, axes: Sequence[int]) -> Node:
+    """x without these axes, which have length 1."""
+    return reshaped(x, tuple([n for i, n in enumerate(x.shape) if i not in axes]))
+
+
+# --------------------------------------------------------------------------- pad
+def padded(x: Node, widths: Sequence[tuple[int, int]]) -> Node:
+    """x with zeros before and behind it; a negative width cuts off."""
+    kept = [(max(-lo, 0), min(n, n + hi), 1) for n, (lo, hi) in zip(x.shape, widths)]
+    shape = tuple([n + lo + hi for n, (lo, hi) in zip(x.shape, widths)])
+    if is_constant(x, 0) or any(start >= stop for start, stop, _ in kept):
+        return constant(0, spec(shape, x.dtype))
+    x = sliced(x, tuple(kept))
+    more = [(max(lo, 0), max(hi, 0), 0) for lo, hi in widths]
+    if not any(map(any, more)):
+        return x
+    if pending(x, mv.pad) and _is_border(x):
+        more = [(a + c, b + d, 0) for (a, b, _), (c, d, _) in zip(more, x.attrs["widths"])]
+        x = x.inputs[0]
+    return mv.pad(x, widths=tuple(more))
+
+
+def _is_border(x: Node) -> bool:
+    """Whether a padding puts nothing between the elements."""
+    return not any(inner for _, _, inner in x.attrs["widths"])
+
+
+def spread(x: Node, widths: Sequence[tuple[int, int, int]]) -> Node:
+    """pad(x) with zeros between the elements, by way of a new axis behind each one."""
+    between = [inner if n > 1 else 0 for n, (_, _, inner) in zip(x.shape, widths)]
+    if any(between):
+        apart = reshaped(x, tuple([m for n in x.shape for m in (n, 1)]))
+        apart = padded(apart, [w for inner in between for w in ((0, 0), (0, inner))])
+        x = reshaped(apart, tuple([n * (1 + inner) for n, inner in zip(x.shape, between)]))
+    return padded(x, [(lo, hi - inner) for (lo, hi, _), inner in zip(widths, between)])
+
+
+# --------------------------------------------------------------------------- slice
+def sliced(x: Node, bounds: Bounds) -> Node:
+    """slice(x)"""
+    bounds = tuple(bounds)
+    if bounds == tuple(whole(x.shape)):
+        return x
+    if x.value is None:
+        rule = _SLICES.get(x.op)
+        found = rule(x, bounds) if rule is not None else None
+        if found is not None:
+            return found
+    return mv.slice_(x, bounds=bounds)
+
+
+def _of_slice(x: Node, bounds: Bounds) -> Node:
+    found = []
+    for (start, _, step), outer in zip(x.attrs["bounds"], bounds):
+        count, begin = len(range(*outer)), start + outer[0] * step
+        stride = step * outer[2] if count > 1 else 1
+        found.append((begin, begin + (count - 1) * stride + 1 if count else begin, stride))
+    return sliced(x.inputs[0], tuple(found))
+
+
+def _of_permute(x: Node, bounds: Bounds) -> Node:
+    axes = x.attrs["axes"]
+    return permuted(sliced(x.inputs[0], tuple([bounds[i] for i in inverse(axes)])), axes)
+
+
+def _of_expand(x: Node, bounds: Bounds) -> Node:
+    (z,) = x.inputs
+    inner = [(0, 1, 1) if m == 1 != n else b for m, n, b in zip(z.shape, x.shape, bounds)]
+    return expanded(sliced(z, tuple(inner)), sliced_shape(bounds))
+
+
+def _of_reshape(x: Node, bounds: Bounds) -> Node | None:
+    (z,) = x.inputs
+    shape = sliced_shape(bounds)
+    if 0 in shape:
+        return None
+    if [n for n in z.shape if n != 1] != [n for n in x.shape if n != 1]:
+        return _of_rows(z, x, bounds)
+    # Axes of length 1 come and go.
+    kept = iter([b for n, b in zip(x.shape, bounds) if n != 1])
+    return reshaped(sliced(z, tuple([(0, 1, 1) if n == 1 else next(kept) for n in z.shape])), shape)
+
+
+def _of_rows(z: Node, x: Node, bounds: Bounds) -> Node | None:
+    """Some of the rows of x = reshape(z), when each is some rows of z."""
+    start, stop, step = bounds[0]
+    if not z.ndim or z.shape[0] % x.shape[0] or step != 1 or list(bounds[1:]) != whole(x.shape[1:]):
+        return None
+    m = z.shape[0] // x.shape[0]
+    rows = sliced(z, ((start * m, stop * m, 1), *whole(z.shape[1:])))
+    return reshaped(rows, sliced_shape(bounds))
+
+
+def _of_pad(x: Node, bounds: Bounds) -> Node | None:
+    (z,) = x.inputs
+    shape = sliced_shape(bounds)
+    if not _is_border(x) or 0 in shape:
+        return None
+    inner, widths = [], []
+    for n, (lo, _, _), (start, _, step), count in zip(z.shape, x.attrs["widths"], bounds, shape):
+        first, last = start - lo, start - lo + (count - 1) * step
+        if last < 0 or first >= n:
+            return constant(0, spec(shape, x.dtype))
+        if step != 1 and not 0 <= first <= last < n:
+            return None
+        widths.append((max(-first, 0), max(last - n + 1, 0)))
+        inner.append((max(first, 0), min(last + 1, n), step))
+    return padded(sliced(z, tuple(inner)), widths)
+
+
+# Where the parts of a cat end: a cat of many is sliced many times.
+_ends: WeakKeyDictionary[Node, list[int]] = WeakKeyDictionary()
+
+
+def _of_cat(x: Node, bounds: Bounds) -> Node | None:
+    axis = x.attrs["axis"]
+    start, stop, step = bounds[axis]
+    count = len(range(start, stop, step))
+    ends = _ends.get(x)
+    if ends is None:
+        ends = _ends[x] = list(accumulate(p.shape[axis] for p in x.inputs))
+    first, last = bisect_right(ends, start), bisect_right(ends, start + (count - 1) * step)
+    if not count or (first != last and (step != 1 or last - first + 1 == len(x.inputs))):
+        return None
+    found = []
+    for i in range(first, last + 1):
+        before = ends[i] - x.inputs[i].shape[axis]
+        here = (max(start - before, 0), min(stop, ends[i]) - before, step)
+        found.append(sliced(x.inputs[i], (*bounds[:axis], here, *bounds[axis + 1 :])))
+    return joined(found, axis)
+
+
+def _of_window(x: Node, bounds: Bounds) -> Node | None:
+    if 0 in sliced_shape(bounds):
+        return None
+    size, stride, dilation = (x.attrs[k] for k in ("size", "stride", "dilation"))
+    lead = x.ndim - 2 * len(size)
+    inner, sizes, strides, dilations = list(bounds[:lead]), [], [], []
+    for i, (s, d) in enumerate(zip(stride, dilation)):
+        at, tap = bounds[lead + i], bounds[lead + len(size) + i]
+        count, taps = len(range(*at)), len(range(*tap))
+        start = at[0] * s + tap[0] * d
+        sizes.append(taps)
+        strides.append(s * at[2])
+        dilations.append(d * tap[2])
+        reach = (count - 1) * strides[-1] + (taps - 1) * dilations[-1] + 1
+        inner.append((start, start + reach, 1))
+    return mv.window(sliced(x.inputs[0], tuple(inner)), size=tuple(sizes), stride=tuple(strides),
+                     dilation=tuple(dilations))
+
+
+_SLICES = {
+    ew.constant: lambda x, bounds: _in_shape(x, sliced_shape(bounds)),
+    mv.slice_: _of_slice,
+    mv.permute: _of_permute,
+    expand: _of_expand,
+    reshape: _of_reshape,
+    mv.pad: _of_pad,
+    mv.cat: _of_cat,
+    mv.window: _of_window,
+}
+
+
+# --------------------------------------------------------------------------- cat
+def joined(parts: Sequence[Node], axis: int) -> Node:
+    """cat(*parts); of parts that are one row each, the rows are joined at their first axis.
+
+    So that the same parts, stacked here and joined there, are one cat.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    if axis == 0 and first.ndim > 1 and all(p.shape[0] == 1 for p in parts):
+        rows = joined([without(p, (0,)) for p in parts], 0)
+        return reshaped(rows, (len(parts), *first.shape[1:]))
+    return mv.cat(*parts, axis=axis)

@@ -1,0 +1,213 @@
+"""Preparing a graph for the compiler keeps what it computes, up to the order of sums."""
+
+from functools import reduce
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import chainrule as torch
+from chainrule.dtypes import float64
+from chainrule.graph import leaf, toposort, verify
+from chainrule.interpreter import evaluate
+from chainrule.ops import elementwise as ew
+from chainrule.ops import movement as mv
+from chainrule.ops.contraction import contract
+from chainrule.ops.op import reshape, sum_
+from chainrule.prepare import prepare
+from chainrule.rewrite import rewrite
+
+F = torch.nn.functional
+
+
+def values(outputs):
+    """The values of the outputs, computed without keeping any on a node."""
+    known = {}
+    with np.errstate(all="ignore"):
+        for n in toposort(outputs):
+            known[n] = n.value if n.value is not None else evaluate(n, [known[x] for x in n.inputs])
+    return [known[n] for n in outputs]
+
+
+def names(outputs):
+    return [n.op.name for n in toposort(outputs, enter=lambda n: n.value is None)]
+
+
+def check(*outputs):
+    """Prepare, compare with the interpreter, and return the new nodes."""
+    before = rewrite([getattr(x, "node", x) for x in outputs])
+    after = prepare(before)
+    verify(after)
+    for old, new, a, b in zip(before, after, values(before), values(after)):
+        assert old.spec is new.spec
+        tolerance = 1e-12 if a.dtype == np.float64 else 1e-5
+        scale = np.abs(a[np.isfinite(a)]).max(initial=1.0) if a.dtype.kind == "f" else 1
+        np.testing.assert_allclose(b, a, rtol=0, atol=tolerance * scale)
+    return after
+
+
+def draw(seed, *shape, dtype=float64):
+    value = np.random.default_rng(seed).standard_normal(shape)
+    return leaf(value.astype(dtype.np), requires_grad=True)
+
+
+def tensor(seed, *shape):
+    return torch.Tensor._from_node(draw(seed, *shape))
+
+
+# --------------------------------------------------------------------------- fold
+@st.composite
+def folds(draw):
+    rank = draw(st.integers(1, 3))
+    most = {1: 7, 2: 4, 3: 2}[rank]
+    pick = [(draw(st.integers(1, most)), draw(st.integers(1, most)), draw(st.integers(1, 4)),
+             draw(st.integers(1, 3)), draw(st.integers(0, 2))) for _ in range(rank)]
+    shape = tuple((n - 1) * s + (k - 1) * d + 1 + e for n, k, s, d, e in pick)
+    cuts = []
+    for n in shape:
+        a = draw(st.integers(0, min(n - 1, 3)))
+        cuts.append((a, n - draw(st.integers(0, min(n - a - 1, 3))), 1))
+    n, k, s, d, _ = zip(*pick)
+    return n, k, s, d, shape, tuple(cuts)
+
+
+@given(folds(), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_a_fold_of_anything(case, cut):
+    n, k, s, d, shape, cuts = case
+    out = mv.fold(draw(0, 2, *n, *k), shape=shape, stride=s, dilation=d)
+    if cut:
+        out = mv.slice_(out, bounds=((0, 2, 1), *cuts))
+    after = check(out)
+    if np.prod(k) <= 36 and np.prod(s) <= 36:
+        assert "fold" not in names(after)
+
+
+@given(folds(), st.booleans(), st.booleans(), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_a_fold_of_a_contraction_has_no_windows(case, cut, swap, groups):
+    n, k, s, d, shape, cuts = case
+    rank = len(n)
+    at, tap = tuple(range(10, 10 + rank)), tuple(range(20, 20 + rank))
+    lead = (0, 1) if groups else (0,)
+    g = draw(1, *((3, 2) if groups else (3,)), 4, *n)
+    w = draw(2, *((2,) if groups else ()), 4, 5, *k)
+    gl, wl = (*lead, 3, *at), (*lead[1:], 3, 2, *tap)
+    ol = (*lead, 2, *at, *tap)
+    x = contract(w, g, labels=(wl, gl, ol)) if swap else contract(g, w, labels=(gl, wl, ol))
+    out = mv.fold(x, shape=shape, stride=s, dilation=d)
+    if cut:
+        out = mv.slice_(out, bounds=(*((0, m, 1) for m in out.shape[: -rank]), *cuts))
+    after = check(out)
+    if np.prod(s) <= 36:
+        assert "fold" not in names(after)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("stride, padding, dilation", [
+    (1, 0, 1), (1, 1, 1), (2, 1, 1), (2, 0, 2), (3, 2, 1), (1, 2, 2)])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_gradients_of_convolutions(rank, stride, padding, dilation, groups):
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[rank - 1]
+    x, w = tensor(0, 2, 4, *(7, 6, 5)[:rank]), tensor(1, 4, 4 // groups, *(3, 2, 2)[:rank])
+    y = convolve(x, w, None, stride, padding, dilation, groups)
+    ct = tensor(2, *y.shape)
+    gradients = torch.autograd.grad(y, [x, w], ct)
+    assert "fold" not in names(check(y, *gradients))
+
+
+def test_pooling_that_does_not_overlap_is_movement():
+    x = tensor(0, 2, 3, 7, 8)
+    (gx,) = torch.autograd.grad(F.avg_pool2d(x, 2).exp().sum(), [x])
+    assert {"fold", "add"}.isdisjoint(names(check(gx)))
+    (gx,) = torch.autograd.grad(F.max_pool2d(x, 2).exp().sum(), [x])
+    assert {"fold", "add"}.isdisjoint(names(check(gx)))
+
+
+def test_pooling_that_overlaps():
+    x = tensor(0, 2, 3, 7, 8)
+    (gx,) = torch.autograd.grad(F.max_pool2d(x, 3, 2, 1).exp().sum(), [x])
+    assert "fold" not in names(check(gx))
+
+
+def test_transposed_convolutions():
+    x, w = tensor(0, 2, 4, 5, 4), tensor(1, 4, 3, 3, 3)
+    y = F.conv_transpose2d(x, w, None, 2, 1, 1)
+    assert "fold" not in names(check(y, *torch.autograd.grad(y.exp().sum(), [x, w])))
+
+
+# --------------------------------------------------------------------------- sums
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 4)), min_size=1, max_size=8),
+       st.booleans(), st.integers(0, 2))
+@settings(max_examples=100, deadline=None)
+def test_sums_of_paddings(places, flat, axis):
+    total = None
+    for i, (start, n) in enumerate(places):
+        shape, widths = [2, 3, 2], [(0, 0, 0)] * 3
+        shape[axis], widths[axis] = n, (start, 13 - start - n, 0)
+        x = mv.pad(draw(i, *shape), widths=tuple(widths))
+        x = reshape(x, shape=(x.shape[0], x.shape[1] * x.shape[2])) if flat else x
+        total = x if total is None else total + x
+    after = check(total)
+    spans = sorted((s, s + n) for s, n in places)
+    if len(places) > 1 and all(a[1] <= b[0] for a, b in zip(spans, spans[1:])):
+        assert {"pad", "add"}.isdisjoint(names(after))
+        assert names(after).count("cat") == 1
+
+
+def test_a_padding_counts_as_often_as_it_is_added():
+    x = mv.pad(draw(0, 2), widths=((1, 2, 0),))
+    check((x + x) + mv.pad(draw(1, 1), widths=((0, 4, 0),)))
+
+
+def test_the_gradient_of_a_split_is_a_cat():
+    x = tensor(0, 6, 4)
+    loss = sum((part * i).exp().sum() for i, part in enumerate(x.split(2, 0)))
+    after = check(*torch.autograd.grad(loss, [x]))
+    assert {"pad", "add"}.isdisjoint(names(after))
+
+
+LABELS = [((0, 2), (0, 1), (1, 2)), ((2, 0), (1, 0), (2, 1)), ((3, 0, 2), (3, 0, 1), (3, 1, 2)),
+          ((0, 4, 2), (0, 4, 1), (2, 1))]
+
+
+@given(st.sampled_from(LABELS), st.integers(1, 7), st.booleans(), st.booleans(), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_sums_of_contractions_are_one(labels, terms, turned, mixed, flat):
+    total = None
+    xl, yl, ol = labels
+    for i in range(terms):
+        size = [2 + i % 3 * (mixed and xl[0] == 0), 4, 5, 3, 2]
+        x, y = draw(2 * i, *(size[a] for a in xl)), draw(2 * i + 1, *(size[a] for a in yl))
+        z = contract(x, y, labels=labels)
+        z = mv.permute(z, axes=tuple(range(z.ndim))[::-1]) if turned else z
+        z = reshape(z, shape=(int(np.prod(z.shape)),)) if flat else z
+        total = z if total is None else total + z
+    after = check(total)
+    if terms >= 4:
+        assert names(after).count("contract") == 1
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1), (0, 2)])
+def test_sums_of_sums_are_one(axes):
+    xs = [draw(i, 3, 4, 2) for i in range(5)]
+    after = check(reduce(ew.add, [sum_(x * x, axis=axes) for x in xs]))
+    assert names(after).count("sum") == 1 and "add" not in names(after)
+
+
+def test_what_others_need_too_is_not_merged():
+    products = [contract(draw(i, 3, 2), draw(9 + i, 3, 4), labels=LABELS[0]) for i in range(5)]
+    check(reduce(ew.add, products), *products)
+
+
+def test_one_weight_used_at_many_times_has_one_gradient():
+    torch.manual_seed(0)
+    net = torch.nn.LSTM(3, 4)
+    out, _ = net(torch.rand(6, 2, 3))
+    gradients = torch.autograd.grad(out[-1].sum(), list(net.parameters()))
+    after = check(*gradients)
+    kinds = names(after)
+    # Forward: one product for the input and one for each time; backward: one for each time but
+    # the first, and one for each weight.
+    assert "pad" not in kinds and kinds.count("contract") == 1 + 6 + 5 + 2
