@@ -4,13 +4,13 @@ a unit of work is, and how every instruction of the nest is written for a vector
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from .emit import BITS, Builder, Index, Value
 from .engine import NAME, Target
 from .index import Guard, Linear
-from .loops import HALF, Instruction, Nest, register
+from .loops import HALF, Block, Instruction, Nest, register
 
 OUT_OF_RANGE = 1  # what a kernel returns when an index names no element
 CHUNK = 2048  # elements of a vector variable that one unit runs over, where there is no inner loop
@@ -52,16 +52,17 @@ def _without(nest: Nest, gone, sizes) -> Nest:
     def shorter(x: Linear) -> Linear:
         return Linear(x.offset, tuple([(v, c) for v, c in x.terms if v not in gone]))
 
-    for i in nest.instructions():
-        if i.where is not None:
-            i.where = shorter(i.where)
-        i.guards = tuple([Guard(shorter(g.place), g.size) for g in i.guards])
-    for b in nest.blocks:
-        b.inner = tuple([v for v in b.inner if v not in gone])
+    def rewritten(i: Instruction) -> Instruction:
+        where = None if i.where is None else shorter(i.where)
+        guards = tuple([Guard(shorter(g.place), g.size) for g in i.guards])
+        return replace(i, where=where, guards=guards)
+
+    blocks = [Block(tuple([v for v in b.inner if v not in gone]), [rewritten(i) for i in b.code])
+              for b in nest.blocks]
     rows = [(tuple([v for v in r if v not in gone]), e) for r, e in nest.rows]
     kept = {v: n for v, n in sizes.items() if v not in gone}
     parallel = tuple([v for v in nest.parallel if v not in gone])
-    return Nest(kept, parallel, nest.blocks, nest.buffers, rows, nest.found)
+    return Nest(kept, parallel, blocks, nest.buffers, nest.starts, rows, nest.found)
 
 
 def vector_variable(nest: Nest, lanes: int) -> int | None:
@@ -84,7 +85,7 @@ def vector_variable(nest: Nest, lanes: int) -> int | None:
 
 
 # --------------------------------------------------------------------------- what a kernel is
-@dataclass
+@dataclass(frozen=True)
 class Code:
     """One kernel, ready to be made machine code: its text, its units of work, its needs."""
 
@@ -93,7 +94,6 @@ class Code:
     grain: int
     scratch: int
     work: int  # element-instructions in all
-    buffers: list
 
 
 def lanes_of(nest: Nest, target: Target) -> int:
@@ -116,9 +116,11 @@ def loop_kernel(nest: Nest, target: Target) -> Code:
     work = writer.work()
     units = writer.write()
     each = max(work // max(units, 1), 1)
-    return Code(b.text(), units, max(1, GRAIN // each), writer.scratch, work, nest.buffers)
+    return Code(b.text(), units, max(1, GRAIN // each), writer.scratch, work)
 
 
+_PLACES = {"argmax": "amax", "argmin": "amin"}
+_NOWHERE = (1 << 63) - 1
 _IDENTITY = {"sum": 0, "prod": 1, "any": False, "all": True}
 
 
@@ -145,6 +147,17 @@ class Writer:
         each = sum(
             len(b.code) * prod(self.nest.sizes[v] for v in b.inner) for b in self.nest.blocks)
         return turns * each
+
+    def finish(self, places: list[Value], env, mask, result: Value, elem: str) -> None:
+        """Write the nest for one piece of a contraction's result."""
+        self._buffers = dict(enumerate(places))
+        self.env, self.mask, self.across = env, mask, True
+        for block in self.nest.blocks:
+            for i in block.code:
+                if i.do == "result":
+                    self.values[i.out] = self._rounded(result, elem)
+                else:
+                    self._write(i)
 
     # ------------------------------------------------------------------ loops over turns
     def write(self) -> int:
@@ -255,19 +268,66 @@ class Writer:
     # ------------------------------------------------------------------ reductions
     def _begin(self, i: Instruction, folded: bool) -> None:
         name, elem = i.extra
+        if name in _PLACES:
+            self._begin_place(i, folded)
+            return
         kept = {"sum": "float64" if elem.startswith(("float", "bf")) else "int64"}.get(
             name, register(elem))
         lanes = self.lanes if folded or self.across else 1
         self.sums[i.out] = self.b.variable(self.b.number(_identity(name, kept), kept, lanes))
 
+    def _begin_place(self, i: Instruction, folded: bool) -> None:
+        """argmax keeps two registers: the best so far, and where it was met."""
+        name, _ = i.extra
+        elem = next(j.elem for j in self.nest.instructions() if j.out == i.args[0])
+        lanes = self.lanes if folded or self.across else 1
+        best = self.b.number(_identity(_PLACES[name], register(elem)), register(elem), lanes)
+        place = self.b.number(_NOWHERE, "int64", lanes)
+        self.sums[i.out] = self.b.variable(best), self.b.variable(place)
+
     def _reduce(self, i: Instruction) -> None:
         name, _ = i.extra
         variable = self.sums[i.out]
+        if name in _PLACES:
+            self._reduce_place(i)
+            return
         value = self.b.cast(self.values[i.args[0]], variable.elem)
         value = self.b.like(value, variable)
         if self.mask is not None and variable.lanes > 1:
             value = self.b.select(self.mask, value, _identity(name, variable.elem))
         variable.set(self._combine(name)(variable.get(), value))
+
+    def _reduce_place(self, i: Instruction) -> None:
+        best, place = self.sums[i.out]
+        value = self.b.like(self.values[i.args[0]], best)
+        where = self.b.like(self.values[i.args[1]], place)
+        if self.mask is not None and best.lanes > 1:
+            where = self.b.select(self.mask, where, _NOWHERE)
+            value = self.b.select(self.mask, value, _identity(_PLACES[i.extra[0]], best.elem))
+        chosen = self._better(i.extra[0], (value, where), (best.get(), place.get()))
+        best.set(chosen[0])
+        place.set(chosen[1])
+
+    def _better(self, name: str, new, old):
+        """The greater of two, NaN above all; of equals the one met at the lower index."""
+        b, (x, i), (y, j) = self.b, new, old
+        wins = b.compare("gt" if name == "argmax" else "lt", x, y)
+        same = b.compare("eq", x, y)
+        if x.floating:
+            x_nan, y_nan = b.compare("ne", x, x), b.compare("ne", y, y)
+            wins = b.bits("logical_or", wins, x_nan & b.bits("logical_not", y_nan))
+            same = b.bits("logical_or", same, x_nan & y_nan)
+        wins = b.bits("logical_or", wins, same & b.compare("lt", i, j))
+        return b.select(wins, x, y), b.select(wins, i, j)
+
+    def _end_place(self, i: Instruction) -> None:
+        best, place = (v.get() for v in self.sums[i.out])
+        while not self.across and best.lanes > 1:
+            half = best.lanes // 2
+            halves = [[self.b.shuffle(v, None, range(k, k + half)) for v in (best, place)]
+                      for k in (0, half)]
+            best, place = self._better(i.extra[0], *halves)
+        self.values[i.out] = place
 
     def _combine(self, name: str):
         return {"sum": self.b.add, "prod": self.b.mul, "amax": self.b.max, "amin": self.b.min,
@@ -275,6 +335,9 @@ class Writer:
 
     def _end(self, i: Instruction) -> None:
         name, elem = i.extra
+        if name in _PLACES:
+            self._end_place(i)
+            return
         total = self.sums[i.out].get()
         if not self.across:
             total = self.b.fold(self._combine(name), total)

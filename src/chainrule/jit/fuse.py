@@ -13,19 +13,21 @@ What one kernel computes and another needs is stored; everything else stays in r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
 from ..graph import Node
 from ..ops import elementwise as ew
 from ..ops import indexing as ix
+from ..ops import movement as mv
 from ..ops import reduction as rd
 from ..ops.contraction import contract
 from ..ops.op import reshape
 from ..shapes import size
 from . import math
 from .index import (
+    MOST_PARTS,
     ZERO,
     Guard,
     Index,
@@ -43,7 +45,7 @@ SMALL = 1 << 14  # unless there is little to do at all
 DEEPEST = 60  # nodes written out within each other
 CHEAP = 4  # instructions that are rather done again than stored and read back
 
-REDUCTIONS = {rd.sum_, rd.amax, rd.amin, rd.prod, rd.any_, rd.all_}
+REDUCTIONS = {rd.sum_, rd.amax, rd.amin, rd.prod, rd.any_, rd.all_, rd.argmax, rd.argmin}
 
 
 @dataclass(eq=False)
@@ -60,7 +62,7 @@ class Kernel:
     """Members that run in one nest of loops, or one node that needs a kernel of its own."""
 
     number: int
-    kind: str  # loops | contract | host
+    kind: str  # loops | contract | host | cat (nothing to compute: its parts have been written)
     space: Space
     parallel: set[int] = field(default_factory=set)  # variables whose turns are independent
     members: list[Member] = field(default_factory=list)
@@ -85,12 +87,15 @@ class Kernel:
 class Fusion:
     """The kernels of a graph, in an order in which they can run."""
 
-    def __init__(self, order: Sequence[Node], outputs: Iterable[Node]):
+    def __init__(self, order: Sequence[Node], outputs: Iterable[Node],
+                 refused: Mapping[Node, str] | None = None):
+        self.refused = refused or {}  # what cannot be compiled, and why
         self.outputs = set(outputs)
         self.position = {n: i for i, n in enumerate(order)}
         self.uses = Counter(x for n in order for x in n.inputs)
         self.kernels: list[Kernel] = []
         self.home: dict[Node, Kernel] = {}
+        self.part_of: dict[Node, tuple[Node, int]] = {}  # (cat, where it starts along the axis)
         self._weight: dict[Node, int] = {}
         self._depth: dict[Node, int] = {}
         self._scalars: Kernel | None = None
@@ -109,12 +114,14 @@ class Fusion:
     def _place(self, node: Node) -> None:
         if 0 in node.shape and node not in self.outputs:
             return
-        if node.op is contract:
+        if node.op is contract and node not in self.refused:
             self._contract(node)
-        elif node.op in REDUCTIONS:
+        elif node.op in REDUCTIONS and node not in self.refused:
             self._reduce(node)
-        elif not is_loop(node):
+        elif not is_loop(node) or node in self.refused:
             self._host(node)
+        elif node.op is mv.cat and len(node.inputs) > MOST_PARTS:
+            self._assemble(node)
         elif node in self.outputs or not self._is_inline(node):
             self.materialize(node)
 
@@ -174,6 +181,23 @@ class Fusion:
         for x in node.inputs:
             self.in_memory(x)
         kernel = self._new("host")
+        kernel.add(Member(node, (ZERO,) * node.ndim))
+        self.home[node] = kernel
+
+    def _assemble(self, node: Node) -> None:
+        """A cat of many: every part is written into its place by the kernel that computes it."""
+        start, axis = 0, node.attrs["axis"]
+        parts = []
+        for x in node.inputs:
+            if 0 not in x.shape:
+                part = Node(ew.clone, (x,), {}, x.spec, False, node.site, node.scope, 0)
+                self.position[part] = self.position[node]
+                self.part_of[part] = (node, start)
+                self.materialize(part)
+                parts.append(part)
+            start += x.shape[axis]
+        kernel = self._new("cat")
+        kernel.sources = set(parts)
         kernel.add(Member(node, (ZERO,) * node.ndim))
         self.home[node] = kernel
 
@@ -247,7 +271,7 @@ class Fusion:
     # ------------------------------------------------------------------ fitting into loops
     def _fit(self, kernel: Kernel, node: Node) -> Index | None:
         """The index at which `node` can be computed within the kernel's loops, or None."""
-        if kernel.kind == "host" or len(kernel.members) >= MOST_MEMBERS:
+        if kernel.kind in ("host", "cat") or len(kernel.members) >= MOST_MEMBERS:
             return None
         try:
             index = self._index(kernel, node)
@@ -442,14 +466,14 @@ class Fusion:
     # ------------------------------------------------------------------ memory
     def _find_stored(self) -> set[Node]:
         """What must be in memory: outputs, and what another kernel reads."""
-        stored = {n for n in self.outputs if n.value is None}
+        stored = {n for n in self.outputs if n.value is None} | self.part_of.keys()
         for kernel in self.kernels:
-            for member in kernel.members:
+            for member in kernel.members if kernel.kind != "cat" else ():
                 for x in self._members_below(member.node, kernel):
                     if self.home[x] is not kernel:
                         stored.add(x)
-                if kernel.kind == "host":
-                    stored.add(member.node)
+            if kernel.kind in ("host", "cat"):
+                stored.add(kernel.members[0].node)
         return stored
 
     def _members_below(self, node: Node, kernel: Kernel) -> Iterator[Node]:

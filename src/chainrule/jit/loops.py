@@ -60,7 +60,7 @@ class Instruction:
         elif self.do == "index":
             text = f"index {self.where}"
         else:
-            text = " ".join(filter(None, [self.do, str(self.extra or ""), args]))
+            text = " ".join([self.do, "" if self.extra is None else str(self.extra), args])
         if self.do == "found":
             text += f" -> i{self.place}"
         guards = f" where {' and '.join(map(str, self.guards))}" if self.guards else ""
@@ -79,12 +79,14 @@ class Block:
 
 @dataclass(eq=False)
 class Nest:
-    """The loops of one kernel.  `buffers` lists the nodes in memory, by their place number."""
+    """The loops of one kernel.  `buffers` lists the nodes in memory, by their place number, and
+    `starts` from which element on the kernel looks at each."""
 
     sizes: dict[int, int]  # variables and their lengths
     parallel: tuple[int, ...]
     blocks: list[Block]
     buffers: list[Node]
+    starts: list[int]
     rows: list[tuple[tuple[int, ...], str]]  # kept between passes: (its variables, its type)
     found: set[int]  # variables whose value comes from memory
 
@@ -136,8 +138,22 @@ class Lowering:
     def _finished(self, blocks: list[Block]) -> Nest:
         inner = {v for b in blocks for v in b.inner}
         sizes = {v: self.space.sizes[v] for v in sorted(self.parallel | inner)}
-        return Nest(sizes, tuple(sorted(self.parallel)), blocks, self.buffers, self._rows,
-                    set(self.space.found))
+        return Nest(sizes, tuple(sorted(self.parallel)), blocks, self.buffers,
+                    self._starts(blocks), self._rows, set(self.space.found))
+
+    def _starts(self, blocks: list[Block]) -> list[int]:
+        """Let each buffer begin where the kernel first looks, so that the same work on another
+        slice is the same code."""
+        places: list[list[Instruction]] = [[] for _ in self.buffers]
+        for block in blocks:
+            for i in block.code:
+                if i.do in ("load", "store"):
+                    places[i.place].append(i)
+        starts = [max(min(i.where.offset for i in found), 0) for found in places]
+        for start, found in zip(starts, places):
+            for i in found if start else ():
+                i.where = i.where + -start
+        return starts
 
     def _is_contract(self, m: Member) -> bool:
         return self.kernel.kind == "contract" and m is self.kernel.members[0]
@@ -240,15 +256,26 @@ class Lowering:
         inner = self._inner(m.operand)
         block = self._block(stage, inner)
         after = self._block(stage, ())
-        value = self._value(block, stage, x, m.operand)
+        args = [self._value(block, stage, x, m.operand)]
+        name = node.op.name
+        if name in ("argmax", "argmin"):
+            along = self.space.resolve(m.operand[node.attrs["axis"]])
+            args.append(self._emit(block, Instruction("index", self._new(), "int64", where=along)))
+            if not inner:
+                args.reverse()
         out = self._emit(block, Instruction(
-            "reduce" if inner else "as", self._new(), register(node.dtype.name), (value,),
-            extra=(node.op.name, node.dtype.name)))
+            "reduce" if inner else "as", self._new(), register(node.dtype.name), tuple(args),
+            extra=(name, node.dtype.name)))
         after.known[self._key(node, m.index)] = out
         if node in self.fusion.stored:
             self._store(after, node, m.index, out)
 
     def _store(self, block: Block, node: Node, index: Index, value: int) -> None:
+        if node in self.fusion.part_of:
+            whole, start = self.fusion.part_of[node]
+            axis = whole.attrs["axis"]
+            index = (*index[:axis], index[axis] + start, *index[axis + 1 :])
+            node = whole
         where = self.space.flat(index, node.shape)
         self._emit(block, Instruction("store", -1, node.dtype.name, (value,),
                                       self._buffer(node), where))

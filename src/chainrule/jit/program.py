@@ -1,26 +1,22 @@
-"""A program: the kernels of a graph, their memory, and the table that workers run."""
+"""A program: the kernels of a graph, their memory, and the tables that workers run."""
 
 from __future__ import annotations
 
+import threading
+from collections import defaultdict
 from collections.abc import Sequence
-from ctypes import c_void_p
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from .. import config
-from ..graph import Node, toposort, is_pending
+from ..graph import Node, leaf, toposort
 from ..interpreter import evaluate
+from ..prepare import prepare
 from ..rewrite import rewrite
-from . import contract
-from .codegen import Code, Writer, lanes_of, loop_kernel, merged
-from .emit import Builder
-from .engine import NAME, engine
-from .fuse import Fusion, Kernel
-from .index import Linear
-from .loops import Lowering
+from .build import Step, build
+from .engine import CompileError, engine
+from .fuse import Fusion
 from .memory import Buffer, plan
-from .operands import operand
 from .threads import Entry, Table
 
 ALONE = 1 << 16  # element-instructions of a program that one worker does sooner than two
@@ -30,150 +26,172 @@ class Fault(Exception):
     """A kernel met a value it has no answer for (an index out of range)."""
 
 
-@dataclass(eq=False)
-class Step:
-    """A kernel made machine code, or a node that the interpreter computes."""
-
-    kernel: Kernel
-    level: int
-    reads: list[Node]
-    writes: list[Node]
-    codes: list[Code] = field(default_factory=list)
-    temporaries: list[Buffer] = field(default_factory=list)
-
-
 class Program:
     """Computes `outputs` from the values of `leaves`, again and again.
 
-    run() takes arrays in the order of `leaves` and returns those of `outputs`.
+    `overwrites[k]` is the number of the leaf whose array may also be that of output k, or None:
+    nothing reads the leaf after the output is written.
     """
 
     def __init__(self, outputs: Sequence[Node], leaves: Sequence[Node]):
-        new = rewrite(list(outputs))
-        order = toposort(new, enter=lambda n: True)
-        self.leaves, self.outputs = list(leaves), new
-        self.fusion = Fusion(order, new)
-        self.steps = [self._step(k) for k in self.fusion.kernels]
-        self._assign_levels()
-        self._slots()
-        self._segments()
+        outputs, leaves = _detached(outputs, leaves)
+        self.leaves, self.outputs = leaves, prepare(rewrite(outputs))
+        self._lock = threading.Lock()
+        refused: dict[Node, str] = {}
+        while True:
+            self.fusion = Fusion(toposort(self.outputs), self.outputs, refused)
+            self.steps = [build(self.fusion, k) for k in self.fusion.kernels]
+            self._assign_levels()
+            self._assign_slots()
+            try:
+                self._assemble()
+                break
+            except CompileError as error:
+                refused = {**refused, **self._refused(error)}
+        self.overwrites = [self._overwrites(n) for n in self.outputs]
 
-    # ------------------------------------------------------------------ making
-    def _step(self, kernel: Kernel) -> Step:
-        writes = [m.node for m in kernel.members if m.node in self.fusion.stored]
-        if kernel.kind == "host":
-            node = kernel.members[0].node
-            return Step(kernel, 0, list(node.inputs), [node])
-        nest = Lowering(self.fusion, kernel).nest()
-        writes = [m.node for m in kernel.members if m.node in self.fusion.stored]
-        if kernel.kind == "contract":
-            return _contraction(self.fusion, kernel, nest, writes)
-        code = loop_kernel(nest, engine().target)
-        reads = [x for x in code.buffers if x not in writes]
-        return Step(kernel, 0, reads, writes, [code])
+    def _refused(self, error: CompileError) -> dict[Node, str]:
+        """The nodes of the kernels that could not be compiled: the interpreter computes them."""
+        return {
+            m.node: error.failures[code.text] for step in self.steps for code in step.codes
+            if code.text in error.failures for m in step.kernel.members}
 
+    # ------------------------------------------------------------------ when
     def _assign_levels(self) -> None:
-        ready: dict[Node, int] = {}
+        """Kernels of one level do not depend on each other."""
+        ready: dict[Node, int] = defaultdict(int)
+        floor = top = 0
         for step in self.steps:
-            step.level = max((ready.get(x, 0) for x in step.reads), default=0)
-            after = step.level + max(len(step.codes), 1)
+            if step.kernel.kind == "host":  # between what comes before and what comes after
+                floor = top
+            step.level = max([ready[x] for x in step.reads], default=0)
+            step.level = max(step.level, floor)
+            top = max(top, step.last + 1)
+            if step.kernel.kind == "host":
+                floor = top
             for x in step.writes:
-                ready[x] = after
+                # A cat computes nothing: it is there as soon as its parts are.
+                ready[x] = step.level if step.kernel.kind == "cat" else step.last + 1
 
-    def _slots(self) -> None:
-        """A slot for each array that comes from outside, and for each buffer of the arena."""
-        self._slot: dict[Node, int] = {n: i for i, n in enumerate(self.leaves)}
-        for node in self.outputs:
+    # ------------------------------------------------------------------ where
+    def _assign_slots(self) -> None:
+        """A slot for each array that comes from outside, each buffer, each start within one."""
+        self._slot: dict[Node | Buffer, int] = {}
+        hosts = [s.writes[0] for s in self.steps if s.kernel.kind == "host"]
+        for node in (*self.leaves, *self.outputs, *hosts):
             self._slot.setdefault(node, len(self._slot))
-        host = [s.writes[0] for s in self.steps if s.kernel.kind == "host"]
-        for node in host:
-            self._slot.setdefault(node, len(self._slot))
-        self._plan(set(self._slot))
+        outside = len(self._slot)
+        self._plan_memory()
+        for owner in (*self.buffers, *(t for s in self.steps for t in s.temporaries)):
+            self._slot[owner] = len(self._slot)
+        starts: dict[tuple[Node | Buffer, int], int] = {}
+        for step in self.steps:
+            for place in (p for places in step.places for p in places):
+                if place[1] and place not in starts:
+                    starts[place] = len(self._slot) + len(starts)
+        self._starts = starts
+        self._addresses = np.zeros(len(self._slot) + len(starts), np.int64)
+        for owner, slot in self._slot.items():
+            if slot >= outside:
+                buffer = owner if isinstance(owner, Buffer) else self.buffers[owner]
+                self._addresses[slot] = self._base + buffer.offset
+        self._find_starts(lambda owner: self._slot[owner] >= outside)
+        self._moving = [(slot, self._slot[o], n * o.dtype.itemsize)
+                        for (o, n), slot in starts.items() if self._slot[o] < outside]
 
-    def _plan(self, outside: set[Node]) -> None:
-        last: dict[Node, int] = {}
+    def _find_starts(self, which) -> None:
+        for (owner, start), slot in self._starts.items():
+            if which(owner):
+                size = 1 if isinstance(owner, Buffer) else owner.dtype.itemsize
+                self._addresses[slot] = self._addresses[self._slot[owner]] + start * size
+
+    def _plan_memory(self) -> None:
+        """Lay the intermediates out in one arena, each alive from its first write to its last
+        read."""
+        born: dict[Node, int] = {}
+        dies: dict[Node, int] = {}
         for step in self.steps:
-            for x in step.reads:
-                last[x] = max(last.get(x, 0), step.level + len(step.codes))
-        self.buffers: dict[Node, Buffer] = {}
-        everything = []
-        for step in self.steps:
-            end = step.level + len(step.codes)
-            for x in step.writes:
-                if x not in outside:
-                    buffer = Buffer(x.nbytes, step.level, max(last.get(x, 0), end))
-                    self.buffers[x] = buffer
-                    everything.append(buffer)
+            for x in (*step.reads, *step.writes):
+                x = self._owner(x)
+                born[x] = min(born.get(x, step.level), step.level)
+                dies[x] = max(dies.get(x, 0), step.last)
             for t in step.temporaries:
-                t.born, t.dies = step.level, end
-                everything.append(t)
-        self.arena_bytes = plan(everything)
+                t.born, t.dies = step.level, step.last
+        written = {self._owner(x) for step in self.steps for x in step.writes}
+        self.buffers = {x: Buffer(x.nbytes, born[x], dies[x])
+                        for x in born if x in written and x not in self._slot}
+        self.arena_bytes = plan(
+            [*self.buffers.values(), *(t for s in self.steps for t in s.temporaries)])
         self._arena = np.empty(self.arena_bytes + 64, np.uint8)
-        start = self._arena.ctypes.data
-        start += -start % 64
-        self._start = start
-        count = len(self._slot)
-        for node in self.buffers:
-            self._slot[node] = len(self._slot)
-        extra = [t for s in self.steps for t in s.temporaries]
-        self._temporary = {t: len(self._slot) + i for i, t in enumerate(extra)}
-        self._table = np.zeros(len(self._slot) + len(extra), np.int64)
-        for node, buffer in self.buffers.items():
-            self._table[self._slot[node]] = start + buffer.offset
-        for t, slot in self._temporary.items():
-            self._table[slot] = start + t.offset
-        self._outside = count
+        self._base = address(self._arena) + -address(self._arena) % 64
 
-    def _segments(self) -> None:
+    def _owner(self, node: Node) -> Node:
+        """Whose memory a node is written to: a part of a cat has none of its own."""
+        return self.fusion.part_of[node][0] if node in self.fusion.part_of else node
+
+    def _overwrites(self, output: Node) -> int | None:
+        """The leaf whose memory this output may take: the last who reads it is the step that
+        writes the output, element by element."""
+        writer = next((s for s in self.steps if output in s.writes), None)
+        if writer is None or writer.nest is None or self.outputs.count(output) > 1:
+            return None
+        for number, x in enumerate(self.leaves):
+            if x.spec is output.spec and x in writer.nest.buffers and x not in self.outputs:
+                others = [s for s in self.steps if x in s.reads and s is not writer]
+                if all(s.last < writer.level for s in others) and _in_place(writer, x, output):
+                    return number
+        return None
+
+    # ------------------------------------------------------------------ what
+    def _assemble(self) -> None:
         """Tables of native kernels, with the interpreter's nodes between them."""
         self.segments: list[Table | Node] = []
-        entries: list[tuple[int, Entry]] = []
-        scratch = 0
-
-        def close():
-            nonlocal scratch
-            if entries:
-                ordered = sorted(entries, key=lambda e: e[0])
-                self.segments.append(Table([e for _, e in ordered], scratch))
-            entries.clear()
-            scratch = 0
-
-        self.work = 0
         codes = [code for step in self.steps for code in step.codes]
         addresses = iter(engine().addresses([code.text for code in codes]))
+        self.work = sum(code.work for code in codes)
+        pending: list[Entry] = []
+        scratch = max([code.scratch for code in codes], default=0)
+
+        def close() -> None:
+            if pending:
+                self.segments.append(Table(sorted(pending, key=lambda e: e.level), scratch))
+                pending.clear()
+
         for step in self.steps:
             if step.kernel.kind == "host":
                 close()
                 self.segments.append(step.writes[0])
-                continue
-            for k, code in enumerate(step.codes):
-                places = [self._temporary[x] if isinstance(x, Buffer) else self._slot_of(x)
-                          for x in code.buffers]
-                scratch = max(scratch, code.scratch)
-                self.work += code.work
-                entries.append((step.level + k, Entry(next(addresses), places, code.units,
-                                                      code.grain, step.level + k)))
+            for k, (code, places) in enumerate(zip(step.codes, step.places)):
+                slots = [self._starts[p] if p[1] else self._slot[p[0]] for p in places]
+                pending.append(Entry(next(addresses), slots, code.units, code.grain,
+                                     step.level + k))
         close()
 
-    def _slot_of(self, node: Node) -> int:
-        if node not in self._slot:
-            raise AssertionError(f"{node!r} has no memory")
-        return self._slot[node]
-
     # ------------------------------------------------------------------ running
-    def run(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The values of the outputs from those of the leaves."""
+    def run(self, values: Sequence[np.ndarray], out: Sequence[np.ndarray | None] | None = None
+            ) -> list[np.ndarray]:
+        """The values of the outputs from those of the leaves.
+
+        `out` may give arrays to write outputs to: that of the leaf `overwrites` names, say.
+        """
+        with self._lock:
+            return self._run(values, out)
+
+    def _run(self, values, out) -> list[np.ndarray]:
         held = [v if v.flags.c_contiguous else np.ascontiguousarray(v) for v in values]
         arrays: dict[Node, np.ndarray] = dict(zip(self.leaves, held))
-        for node in self.outputs:
+        for k, node in enumerate(self.outputs):
             if node not in arrays:
-                arrays[node] = np.empty(node.shape, node.dtype.np)
+                given = None if out is None else out[k]
+                arrays[node] = np.empty(node.shape, node.dtype.np) if given is None else given
         for node, array in arrays.items():
-            self._table[self._slot[node]] = address(array)
+            self._addresses[self._slot[node]] = address(array)
+        for slot, base, start in self._moving:
+            self._addresses[slot] = self._addresses[base] + start
         workers = 1 if self.work < ALONE else config.get_num_threads()
         for segment in self.segments:
             if isinstance(segment, Table):
-                fault = segment.run(self._table.ctypes.data, workers)
+                fault = segment.run(self._addresses.ctypes.data, workers)
                 if fault is not None:
                     raise Fault(fault)
             else:
@@ -187,12 +205,13 @@ class Program:
         if not value.flags.owndata:
             value = value.copy()
         arrays[node] = value
-        self._table[self._slot[node]] = address(value)
+        self._addresses[self._slot[node]] = address(value)
+        self._find_starts(lambda owner: owner is node)
 
     def _array(self, node: Node, arrays: dict[Node, np.ndarray]) -> np.ndarray:
         if node in arrays:
             return arrays[node]
-        offset = self.buffers[node].offset + self._start - self._arena.ctypes.data
+        offset = self.buffers[node].offset + self._base - address(self._arena)
         raw = self._arena[offset : offset + node.nbytes]
         return raw.view(node.dtype.np).reshape(node.shape)
 
@@ -202,81 +221,28 @@ def address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
-def _contraction(fusion: Fusion, kernel: Kernel, nest, writes: list[Node]) -> Step:
-    node = kernel.members[0].node
-    space, target = kernel.space, engine().target
-    labels = node.attrs["labels"]
-    member = kernel.members[0]
-    sizes = {a: n for x, ls in zip(node.inputs, labels) for a, n in zip(ls, x.shape)}
-    index_of = dict(zip(sizes, member.operand))
-    sources = [operand(fusion, kernel, x, tuple([index_of[a] for a in ls]))
-               for x, ls in zip(node.inputs, labels)]
-    everything = sorted({
-        v for i in member.operand for v in space.resolve(i).variables} | kernel.parallel_vars())
-    number = {v: k for k, v in enumerate(everything)}
-    by_x, by_y = ({v for _, w, g in [s] for part in (w, *[y.place for y in g])
-                   for v in part.variables} for s in sources)
-    labelled = [space.variables(tuple([index_of[a] for a in ls])) for ls in labels]
-    out = labelled[2]
-
-    def access(place, source):
-        x, where, guards = source
-        return contract.Access(
-            place, x.dtype.name, where.offset, _strides(where, everything),
-            tuple([contract.Guard(g.place.offset, _strides(space.resolve(g.place), everything),
-                                  g.size) for g in guards]))
-
-    def numbers(variables):
-        return tuple(sorted(number[v] for v in variables))
-
-    x_vars, y_vars = labelled[0], labelled[1]
-    c = contract.Contraction(
-        tuple([space.sizes[v] for v in everything]),
-        numbers(out & x_vars & y_vars), numbers((out & x_vars) - y_vars),
-        numbers((out & y_vars) - x_vars), numbers((x_vars & y_vars) - out),
-        access(0, sources[0]), access(1, sources[1]),
-        "float32" if node.dtype.itemsize < 4 and node.dtype.is_floating_point else node.dtype.name)
-    flat = space.flat(member.index, node.shape)
-    prefer = next((number[v] for v, s in flat.terms if s == 1), None)
-    made = contract.plan(c, target, prefer)
-    temporaries = [Buffer(n, 0, 0) for n in made.temporaries]
-    codes = []
-    for phase in made.phases:
-        codes.append(_phase(phase, sources, temporaries, nest, everything, node, target))
-    reads = [s[0] for s in sources] + [x for x in nest.buffers if x not in writes]
-    return Step(kernel, 0, reads, writes, codes, temporaries)
+def _detached(outputs: Sequence[Node], leaves: Sequence[Node]) -> tuple[list[Node], list[Node]]:
+    """The same graph on leaves without the user's values: a program must not hold them."""
+    new: dict[Node, Node] = {}
+    for x in leaves:
+        new[x] = stand_in = leaf(np.zeros((), x.dtype.np), x.dtype)
+        stand_in.spec, stand_in.site, stand_in.scope = x.spec, x.site, x.scope
+    for node in toposort(outputs):
+        if node not in new:
+            inputs = tuple([new[x] for x in node.inputs])
+            new[node] = Node(node.op, inputs, node.attrs, node.spec, False, node.site, node.scope, 0)
+    return [new[n] for n in outputs], [new[x] for x in leaves]
 
 
-def _strides(x: Linear, variables: list[int]) -> tuple[int, ...]:
-    return tuple([x.coefficient(v) for v in variables])
-
-
-def _phase(phase, sources, temporaries, nest, everything, node, target) -> Code:
-    b = Builder(NAME, target)
-    first = [sources[0][0], sources[1][0], *temporaries]
-    if not phase.last:
-        phase.emit(b)
-        return Code(b.text(), phase.units, phase.grain, phase.scratch, phase.work, first)
-    places = [b.buffer(len(first) + k) for k in range(len(nest.buffers))]
-
-    def finish(b, where, vector, value, mask):
-        variable = None if vector is None else everything[vector]
-        writer = Writer(b, nest, variable, value.lanes)
-        writer.across = True
-        writer._buffers = dict(enumerate(places))
-        writer.env = {everything[k]: i for k, i in where.items()}
-        writer.mask = mask
-        value = b.cast(value, "float32") if value.elem in ("float16", "bfloat16") else value
-        for block in nest.blocks:
-            for i in block.code:
-                if i.do == "result":
-                    writer.values[i.out] = writer._rounded(value, node.dtype.name)
-                else:
-                    writer._write(i)
-
-    phase.emit(b, finish)
-    return Code(b.text(), phase.units, phase.grain, phase.scratch, phase.work,
-                [*first, *nest.buffers])
-
-
-__all__ = ["Fault", "Program", "c_void_p", "is_pending"]
+def _in_place(step: Step, x: Node, output: Node) -> bool:
+    """Whether the step reads x just where it writes the output, and before."""
+    nest = step.nest
+    place, target = nest.buffers.index(x), nest.buffers.index(output)
+    if nest.starts[place] != nest.starts[target]:
+        return False
+    if any(x is source for source, _ in step.places[-1][: -len(nest.buffers)]):
+        return False  # a contraction's operand
+    stores = [i for i in nest.instructions() if i.do == "store" and i.place == target]
+    loads = [i for i in nest.instructions() if i.do == "load" and i.place == place]
+    return len(stores) == 1 and all(
+        i.where == stores[0].where and not i.guards for i in loads)
