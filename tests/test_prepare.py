@@ -13,6 +13,7 @@ from chainrule.graph import leaf, toposort, verify
 from chainrule.interpreter import evaluate
 from chainrule.ops import elementwise as ew
 from chainrule.ops import movement as mv
+from chainrule.ops import reduction as rd
 from chainrule.ops.contraction import contract
 from chainrule.ops.op import reshape, sum_
 from chainrule.prepare import prepare
@@ -211,3 +212,29 @@ def test_one_weight_used_at_many_times_has_one_gradient():
     # Forward: one product for the input and one for each time; backward: one for each time but
     # the first, and one for each weight.
     assert "pad" not in kinds and kinds.count("contract") == 1 + 6 + 5 + 2
+
+
+# --------------------------------------------------------------------------- reductions
+@pytest.mark.parametrize("op", [sum_, rd.amax, rd.amin, rd.any_, rd.all_], ids=repr)
+@pytest.mark.parametrize("shape, axes", [
+    ((200, 300), (0, 1)), ((2, 30, 40, 50), (0, 2, 3)), ((40000,), (0,)), ((16411,), (0,)),
+    ((3, 20011), (1,)), ((20011, 3), (0,)), ((3, 8, 2000), (1, 2)), ((5, 20000), (0, 1)),
+    ((7, 50, 60), (0, 1, 2)), ((70000, 2), (0, 1)), ((100, 200), (0,)), ((1 << 20,), (0,)),
+])
+def test_large_reductions_are_taken_in_blocks(op, shape, axes):
+    after = check(op(draw(0, *shape), axis=axes))
+    few = np.prod([n for a, n in enumerate(shape) if a not in axes]) < 16
+    sizes = [n.inputs[0].shape for n in toposort(after) if n.op is op]
+    assert len(sizes) > 1 if few else len(sizes) == 1
+    assert not few or np.prod(sizes[-1]) <= 1 << 14
+
+
+@pytest.mark.parametrize("n", [1 << 15, 20011])
+def test_large_products_are_taken_in_blocks(n):
+    x = leaf(1 + 0.001 * np.random.default_rng(0).standard_normal((2, n)))
+    after = check(rd.prod(x, axis=1))
+    assert names(after).count("prod") > 1
+
+
+def test_counts_stay_integers():
+    check(sum_(leaf(np.arange(1 << 15) % 3), axis=(0,)))
