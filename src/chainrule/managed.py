@@ -85,7 +85,11 @@ class Managed(float):
         self.watcher.enter_number(array, self)
         return array
 
-    __hash__ = object.__hash__  # two equal numbers may have different formulas
+    def __hash__(self) -> int:
+        if self.formula is None:
+            self.watcher.used(self)
+            return float.__hash__(self)
+        return id(self)  # two equal numbers may have different formulas
 
 
 def managed(read: Callable[[], Any]) -> Any:
@@ -132,6 +136,8 @@ def _arithmetic(name: str, symbol: str, reflected: bool) -> Callable:
     def operate(self, other):
         result = compute(self, other)
         if type(result) is not float:  # a tensor's turn, or a complex power
+            if result is not NotImplemented:
+                self.watcher.used(self)
             return result
         left, right = _formula(self), _formula(other)
         if left is None or right is None:

@@ -6,6 +6,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable
+from operator import is_
 from types import MethodType, SimpleNamespace
 from typing import Any
 
@@ -15,16 +16,16 @@ from ..nn.module import Module
 from ..tensor import Tensor
 from ..warning import warn
 from .recording import Recording
-from .replay import MISS, Replay
+from .replay import MISS, Replay, modes
 from .survey import Survey
 from .tree import flatten, opaque, plain
 from .watch import watched
 
-MOST_PROGRAMS = 16  # of one function: argument shapes, modes, values of Python's numbers
+MOST_PROGRAMS = 64  # of one function: argument shapes, modes, values of Python's numbers
 MOST_ALIKE = 4  # recordings, for arguments of one structure, that wait for one that agrees
-MOST_RECORDINGS = 16  # recordings that wait
+MOST_RECORDINGS = 32  # recordings that wait
 PATIENCE = 3  # recordings in a row that agree with none before it says why
-MOST_FRUITLESS = 12  # and before it stops watching
+MOST_FRUITLESS = 32  # and before it stops watching
 
 
 class Compiled:
@@ -36,16 +37,14 @@ class Compiled:
         self._replays: list[Replay] = []
         self._recordings: list[Recording] = []  # the last ones that agreed with none before
         self._lock = threading.RLock()
-        self._fruitless = 0
+        self._fruitless = -1  # recordings in a row that came to nothing, but for the first
         self._is_warned = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if watching.watcher is not None or watching.mapped:
             return self._function(*args, **kwargs)
         arguments: list[Tensor] = []
-        structure = flatten((args, kwargs), arguments) if args or kwargs else ()
-        if len(arguments) > 1 and len(set(map(id, arguments))) < len(arguments):
-            structure = (structure, _repetitions(arguments))
+        structure = _structure(args, kwargs, arguments)
         with self._lock:
             for i, replay in enumerate(self._replays):
                 result = replay(structure, arguments)
@@ -53,23 +52,39 @@ class Compiled:
                     if i:
                         self._replays.insert(0, self._replays.pop(i))
                     return result
-            if self._fruitless >= MOST_FRUITLESS or config.anomaly or sys.getprofile() is not None:
-                return self._function(*args, **kwargs)
-            return self._record(args, kwargs, structure, arguments)
+            if self._is_watched():
+                return self._record(args, kwargs, structure, arguments)
+        return self._function(*args, **kwargs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
 
     # ------------------------------------------------------------------ recording
+    def _is_watched(self) -> bool:
+        """Whether the recording of this call is worth a look."""
+        if self._fruitless < 0:
+            # A first call is seldom like the others: it makes the optimizer's state.
+            self._fruitless = 0
+            return False
+        # A profiler has the place that a watcher needs.
+        return not (self._fruitless > MOST_FRUITLESS or config.anomaly or sys.getprofile())
+
     def _record(self, args, kwargs, structure: Any, arguments: list[Tensor]) -> Any:
         earlier = [r for r in self._recordings if r.structure == structure]
         unmoved = [r for r in earlier if r.survey.changed() is None]
+        modes_before = modes()
         with watched() as watcher:
             result = self._function(*args, **kwargs)
         roots = [(_name_of(self), self._function)]
         roots += [("an argument", x) for x in opaque(structure)]
         survey = Survey(roots, watcher.codes)
-        self._settle(earlier, unmoved, Recording(watcher, survey, arguments, structure, result))
+        recording = Recording(watcher, survey, arguments, structure, result)
+        after: list[Tensor] = []
+        if _structure(args, kwargs, after) != structure or not all(map(is_, after, arguments)):
+            recording.refuse("it changes what is in its arguments")
+        if modes() != modes_before:
+            recording.refuse("it changes the grad mode or the default dtype")
+        self._settle(earlier, unmoved, recording)
         return plain(result)
 
     def _settle(
@@ -86,12 +101,17 @@ class Compiled:
                 self._recordings.remove(other)
                 return
             reason = reason or difference
-        self._recordings.append(recording)
-        if len(earlier) >= MOST_ALIKE:
-            self._recordings.remove(earlier[0])
-        del self._recordings[:-MOST_RECORDINGS]
-        self._fruitless += reason is not None
-        if self._fruitless >= PATIENCE and not self._is_warned:
+        if reason is None or recording.refusal is None:
+            self._recordings.append(recording)
+            if len(earlier) >= MOST_ALIKE:
+                self._recordings.remove(earlier[0])
+            del self._recordings[:-MOST_RECORDINGS]
+        self._fruitless += 1
+        hopeless = self._fruitless > MOST_FRUITLESS
+        if hopeless:
+            self._recordings.clear()
+            reason = reason or "its arguments are others in every call"
+        if reason is not None and (self._fruitless >= PATIENCE) and not self._is_warned:
             self._is_warned = True
             warn(f"compile: {_name_of(self)} is recorded in every call, since {reason}")
 
@@ -108,10 +128,15 @@ def _difference(earlier: Recording, later: Recording, is_unmoved: bool) -> str |
     return earlier.difference(later)
 
 
-def _repetitions(arguments: list[Tensor]) -> tuple[int, ...]:
-    """For each argument, the first one that is the same tensor."""
-    first: dict[int, int] = {}
-    return tuple([first.setdefault(id(x), i) for i, x in enumerate(arguments)])
+def _structure(args: tuple, kwargs: dict, arguments: list[Tensor]) -> Any:
+    """What another call must have in common with this one; its tensors go into `arguments`."""
+    if not args and not kwargs:
+        return ()
+    structure = flatten((args, kwargs), arguments)
+    if len(arguments) > 1 and len(set(map(id, arguments))) < len(arguments):
+        first: dict[int, int] = {}
+        return structure, tuple([first.setdefault(id(x), i) for i, x in enumerate(arguments)])
+    return structure
 
 
 def _name_of(function: Any) -> str:

@@ -19,7 +19,7 @@ from ..handle import Handle
 from ..scope import Site
 from ..tensor import Tensor
 from .survey import Survey
-from .tree import constants, flatten
+from .tree import constants, containers, flatten
 from .watch import Call, Draw, Step, Watcher
 
 
@@ -87,6 +87,8 @@ class Recording:
         # What a number out of a tensor may have been made into, unseen, is another object in the
         # next recording.
         self.constants = list(constants(result)) if watcher.items else []
+        if any(id(x) in survey.containers for x in containers(result)):
+            self.refuse("it returns a list or dict that it also reaches otherwise")
         self.outputs = [
             *[b.place for b in self.bindings],
             *[g.place for g in self.grad_bindings if g.place is not None],
@@ -97,7 +99,7 @@ class Recording:
         self._check_arguments(arguments)
         self.order = self._reach()
 
-    def _refuse(self, reason: str) -> None:
+    def refuse(self, reason: str) -> None:
         self.refusal = self.refusal or reason
 
     # ------------------------------------------------------------------ what goes in
@@ -174,9 +176,9 @@ class Recording:
             if place is None:
                 continue  # bound by a call that is made in every step
             if node.requires_grad and not is_leaf(node):
-                self._refuse(f"it leaves a tensor with a history, recorded at {node.where}")
+                self.refuse(f"it leaves a tensor with a history, recorded at {node.where}")
             elif before.requires_grad != node.requires_grad or before.spec is not node.spec:
-                self._refuse("it changes the shape, dtype or requires_grad of a tensor from outside")
+                self.refuse("it changes the shape, dtype or requires_grad of a tensor from outside")
             else:
                 yield Binding(self.source_of(handle), place, node.requires_grad)
 
@@ -192,7 +194,7 @@ class Recording:
                 self._new_grads[id(grad)] = owner
                 yield GradBinding(source, self.watcher.places[grad.node])
             else:
-                self._refuse("it sets a gradient that has a history or is another tensor")
+                self.refuse("it sets a gradient that has a history or is another tensor")
 
     def _find_results(self, result: Any) -> tuple[Any, list[Result]]:
         leaves: list[Any] = []
@@ -215,7 +217,7 @@ class Recording:
             return Result(self.source_of(root), tuple(views))
         node = root.node
         if node.requires_grad and not node.freed:
-            self._refuse(f"it returns a tensor with a history, recorded at {node.where}")
+            self.refuse(f"it returns a tensor with a history, recorded at {node.where}")
         return Result(self._storage(root, node), tuple(views))
 
     def _storage(self, root: Tensor | None, node: Node) -> int:
@@ -233,7 +235,7 @@ class Recording:
         bound |= {id(arguments[b.source.what]) for b in self.bindings
                   if b.source.kind == "argument"}
         if any(x._base is not None and id(x._storage()) in bound for x in arguments):
-            self._refuse("it writes to a tensor that an argument is a view of")
+            self.refuse("it writes to a tensor that an argument is a view of")
 
     # ------------------------------------------------------------------ agreement
     def number_of(self, step: Step) -> str | None:
@@ -246,11 +248,11 @@ class Recording:
         return self._draws.get(id(step.node.value))
 
     def _check_draws(self) -> None:
-        """Every draw must have become a leaf as it is, needed or not, or be a seeding."""
+        """Every draw must have become a leaf as it is, needed or not, or be harmless."""
         leaves = {self.draw_of(s) for s in self.watcher.tape if s.op is None}
         for i, draw in enumerate(self.watcher.draws):
-            if i not in leaves and draw.name not in ("manual_seed", "seed"):
-                self._refuse(f"it works on random numbers of {draw.name}() outside of the graph")
+            if i not in leaves and draw.name not in ("manual_seed", "seed", "get_state"):
+                self.refuse(f"it works on random numbers of {draw.name}() outside of the graph")
 
     def difference(self, other: Recording) -> str | None:
         """Where two recordings do not agree, in words; None where they do."""

@@ -28,7 +28,7 @@ from .tree import Like, build
 MISS = object()  # what a replay gives when the call must be recorded
 
 
-def _modes() -> tuple:
+def modes() -> tuple:
     """What a recording depends on besides Python's objects."""
     return context.now.grad_enabled, dtypes.default_dtype()
 
@@ -37,7 +37,7 @@ class Replay:
     """What two recordings that agree have become."""
 
     def __init__(self, recording: Recording):
-        self.structure, self.survey, self.modes = recording.structure, recording.survey, _modes()
+        self.structure, self.survey, self.modes = recording.structure, recording.survey, modes()
         outputs, nodes = recording.graph()
         leaves = [(place, n) for place, n in nodes.items() if n.op is None and n.value is None]
         self.program: Program = runner(outputs, [n for _, n in leaves])
@@ -62,7 +62,7 @@ class Replay:
 
     def __call__(self, structure: Any, arguments: list[Tensor]) -> Any:
         """The result of the call, or MISS."""
-        if structure != self.structure or _modes() != self.modes or config.anomaly:
+        if structure != self.structure or modes() != self.modes or config.anomaly:
             return MISS
         if self.survey.changed() is not None:
             return MISS

@@ -50,7 +50,6 @@ class Survey:
         self._slots = Slots()
         self._module_slots = Slots()  # compared only when `changes` has moved
         self._seen: dict[int, Any] = {}
-        self.tensors: set[int] = set()  # ids of the tensors met
         self._codes = codes
         self._names = _names_in(codes)
         self._stack: list[tuple[str, Any]] = list(roots)
@@ -62,7 +61,9 @@ class Survey:
             self._visit(*self._stack.pop())
         self._count = changes.count
         self._is_same = self._slots.is_same()
-        del self._stack
+        self.tensors = {key for key, x in self._seen.items() if isinstance(x, Handle)}
+        self.containers = {key for key, x in self._seen.items() if isinstance(x, (list, dict))}
+        del self._stack, self._seen
 
     # ------------------------------------------------------------------ comparing
     def changed(self) -> str | None:
@@ -132,7 +133,6 @@ class Survey:
             self._visit_class(name, kind)
 
     def _visit_tensor(self, name: str, x: Handle) -> None:
-        self.tensors.add(id(x))
         where = f"a hook of {name}"
         for hook in self._slot(where, functools.partial(_hooks_of, x), True):
             self._stack.append((where, hook))
@@ -205,17 +205,16 @@ class Survey:
 
     def _visit_module(self, name: str, x: Module) -> None:
         own = any(c is not Module and _is_ours(c.__module__) for c in type(x).__mro__)
-        for key in x.__dict__:
-            value, where = x.__dict__[key], f"{name}.{key}"
-            if key in ("_parameters", "_buffers", "_modules"):
+        for key, value in x.__dict__.items():
+            where = f"{name}.{key}"
+            if key in ("_parameters", "_buffers", "_modules") or key.endswith("_hooks"):
+                self._module_slots.add_item(where, x.__dict__, key)
                 self._slot(where, functools.partial(_items_of, value), True)
-                self._stack += [(f"{name}.{k}", v) for k, v in value.items()]
-            elif key.startswith("_") and key.endswith("hooks"):
-                self._slot(where, functools.partial(_items_of, value), True)
-                self._stack += [(where, hook) for hook in value]
-            elif key == "_non_persistent_buffers_set":
-                continue
-            elif own or key in self._names or self._names.everything:
+                inside = value.items() if isinstance(value, dict) else enumerate(value)
+                self._stack += [(f"{name}.{k}", v) for k, v in inside]
+            elif key != "_non_persistent_buffers_set" and (
+                own or key in self._names or self._names.everything
+            ):
                 self._look(where, x.__dict__, key, True)
         self._slot(f"an attribute of {name}", lambda: len(x.__dict__), True)
         self._visit_class(name, type(x))

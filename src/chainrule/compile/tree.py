@@ -106,6 +106,15 @@ def constants(tree: Any) -> Iterator[Any]:
             yield from constants(value)
 
 
+def containers(tree: Any) -> Iterator[Any]:
+    """The lists and dicts in a tree, which can be changed."""
+    if isinstance(tree, (dict, list)):
+        yield tree
+    if isinstance(tree, (dict, list, tuple)):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from containers(value)
+
+
 def opaque(structure: Any) -> Iterator[Any]:
     """The objects in a structure that stand for themselves."""
     if isinstance(structure, Same):
