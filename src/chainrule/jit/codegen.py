@@ -14,6 +14,7 @@ from .loops import HALF, Block, Instruction, Nest, register
 
 OUT_OF_RANGE = 1  # what a kernel returns when an index names no element
 CHUNK = 2048  # elements of a vector variable that one unit runs over, where there is no inner loop
+FARTHEST = 4  # lanes that lie farther apart in memory are read and written one by one
 GRAIN = 1 << 14  # element-instructions that are worth a hand-over between workers
 
 
@@ -77,6 +78,8 @@ def vector_variable(nest: Nest, lanes: int) -> int | None:
                     continue
                 step = i.where.coefficient(v)
                 worth = 0.3 if step == 0 else 1.0 if step == 1 else -0.5
+                if 2 <= step <= FARTHEST:
+                    worth = 0.5
                 score += worth * runs * (2 if i.do == "store" else 1)
         score *= min(1.0, n / lanes)
         if score > best:
@@ -402,6 +405,9 @@ class Writer:
             x = self.b.load(memory, base, elem, lanes, mask)
         elif apart is None and step == 0:
             x = self.b.load(memory, base, elem, 1, self.b.fold(self.b.max, guard))
+        elif apart is None and 2 <= step <= FARTHEST:
+            wide = self.b.load(memory, base, elem, lanes * step, self._every(step, mask))
+            x = self.b.shuffle(wide, None, range(0, lanes * step, step))
         else:
             start = self.b.offset(memory, elem, base)
             x = self.b.gather(start, self._spread(0, step, apart), elem, mask)
@@ -417,9 +423,23 @@ class Writer:
         x = self.b.splat(x, self.lanes)
         if step == 1 and apart is None:
             self.b.store(memory, base, x, self.mask)
+        elif apart is None and 2 <= step <= FARTHEST:
+            x, _ = self.b._to_store(x)
+            places = [k // step if k % step == 0 else 0 for k in range(self.lanes * step)]
+            self.b.store(memory, base, self.b.shuffle(x, None, places),
+                         self._every(step, self.mask))
         else:
             start = self.b.offset(memory, i.elem, base)
             self.b.scatter(start, self._spread(0, step, apart), x, self.mask)
+
+    def _every(self, step: int, mask: Value | None) -> Value:
+        """A mask for lanes that lie `step` elements apart in a wider vector."""
+        lanes = self.lanes
+        if mask is None:
+            return self.b.vector([k % step == 0 for k in range(lanes * step)], "bool")
+        none = self.b.number(False, "bool", lanes)
+        return self.b.shuffle(mask, none, [
+            k // step if k % step == 0 else lanes for k in range(lanes * step)])
 
     def _row(self, i: Instruction) -> tuple[Value, Index]:
         """Where the present element of a row kept in scratch lies."""

@@ -100,6 +100,7 @@ class Fusion:
         self._depth: dict[Node, int] = {}
         self._scalars: Kernel | None = None
         self._siblings: dict[tuple, Kernel] = {}
+        self._reducers: dict[tuple, Kernel] = {}
         for node in order:
             if node.value is None:
                 self._place(node)
@@ -378,9 +379,14 @@ class Fusion:
     # ------------------------------------------------------------------ reductions
     def _reduce(self, node: Node) -> None:
         (x,) = node.inputs
-        kernel = self.kernels[latest] if (latest := self._latest(node)) >= 0 else None
-        if kernel is not None and kernel.kind == "loops" and self._reduce_within(kernel, node):
-            return
+        latest = self._latest(node)
+        kernels = [self.kernels[latest]] if latest >= 0 else []
+        sibling = self._reducers.get(x.shape)
+        if sibling is not None and sibling.number > latest and self._reads(node) & sibling.sources:
+            kernels.append(sibling)
+        for kernel in kernels:
+            if kernel.kind == "loops" and self._reduce_within(kernel, node):
+                return
         while True:
             kernel = Kernel(len(self.kernels), "loops", Space())
             operand = tuple([kernel.space.new(n) for n in x.shape])
@@ -397,6 +403,7 @@ class Fusion:
         index = _kept(operand, node.attrs["axis"])
         kernel.parallel = kernel.space.variables(index)
         kernel.shapes[x.shape] = operand
+        self._reducers[x.shape] = kernel
         self._join(kernel, Member(node, index, operand))
 
     def _reduce_within(self, kernel: Kernel, node: Node) -> bool:
