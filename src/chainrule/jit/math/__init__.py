@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import division, exponential, powers, rounding, trigonometric
+from . import division, exponential, powers, rounding, special, trigonometric
 from .division import DIVISION_BY_ZERO
 from .powers import power
 
@@ -33,6 +33,11 @@ FUNCTIONS: dict[str, Callable] = {
     "remainder": division.remainder,
     "fmod": division.fmod,
     "pow": powers.pow_,
+    "erf": special.erf,
+    "erfinv": special.erfinv,
+    "lgamma": special.lgamma,
+    "digamma": special.digamma,
+    "polygamma": special.polygamma,
     **{
         name: getattr(trigonometric, name)
         for name in (
@@ -48,5 +53,6 @@ COST: dict[str, int] = {
     "tanh": 28, "sqrt": 10, "floor": 1, "ceil": 1, "trunc": 1, "round": 1, "sign": 4, "isnan": 1,
     "isinf": 2, "isfinite": 2, "pow": 90, "sin": 35, "cos": 35, "tan": 45, "asin": 35, "acos": 38,
     "atan": 35, "atan2": 45, "sinh": 35, "cosh": 28, "asinh": 60, "acosh": 60, "atanh": 50,
-    "floor_divide": 40, "remainder": 35, "fmod": 30,
+    "floor_divide": 40, "remainder": 35, "fmod": 30, "erf": 30, "erfinv": 110,
+    "lgamma": 140, "digamma": 130, "polygamma": 200,
 }

@@ -116,8 +116,13 @@ def _rest(b: Builder, x: Value, y: Value, short: bool) -> Value:
     n = trunc(b, x / y)
     if short:
         rest = x - n * y
-    else:
-        product, lost = two_product(b, n, y)
-        rest = (x - product) - lost
+    elif b.target.fma:
+        rest = b.fma(-n, y, x)
+    else:  # smaller first, for no part of the product may be infinite
+        large = b.compare("gt", x, 2.0**900)
+        factor = b.select(large, b.like(2.0**-200, x), 1.0)
+        product, lost = two_product(b, n, y * factor)
+        rest = (x * factor - product) - lost
+        rest = b.select(large, rest * 2.0**200, rest)
     # The quotient may have been rounded up to the next whole number.
     return b.select(b.compare("lt", rest, 0.0), rest + y, rest)

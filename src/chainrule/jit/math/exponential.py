@@ -77,10 +77,10 @@ _RANGE = {"float32": (-104.0, 89.0), "float64": (-746.0, 710.0)}
 # --------------------------------------------------------------------------- exp
 def exp(b: Builder, x: Value) -> Value:
     low, high = _RANGE[x.elem]
-    return _exp(b, at_least(b, at_most(b, x, high), low))
+    return bounded_exp(b, at_least(b, at_most(b, x, high), low))
 
 
-def _exp(b: Builder, x: Value) -> Value:
+def bounded_exp(b: Builder, x: Value) -> Value:
     """exp of a number in its range."""
     n = nearest(b, x, LOG2E)
     r = reduced(b, x, n, LN2_PARTS[x.elem])
@@ -89,7 +89,7 @@ def _exp(b: Builder, x: Value) -> Value:
 
 def sigmoid(b: Builder, x: Value) -> Value:
     """1 / (1 + exp(-x)): with e = exp(-|x|), which never overflows, 1 or e over 1 + e."""
-    e = _exp(b, at_least(b, -b.abs(x), _RANGE[x.elem][0]))
+    e = bounded_exp(b, at_least(b, -b.abs(x), _RANGE[x.elem][0]))
     top = b.select(b.compare("ge", x, 0.0), 1.0, e)
     # top / (1 + e) = top - top e / (1 + e): the second term's error is a small part of the sum.
     return b.fma(-top, e / (e + 1.0), top)

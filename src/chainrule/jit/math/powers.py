@@ -39,14 +39,14 @@ def power(b: Builder, x: Value, exponent: Number) -> Value:
     if exponent != int(exponent) if abs(exponent) < INF else True:
         return pow_(b, x, b.like(exponent, x))
     if _SMALLEST[x.elem] <= exponent <= _LARGEST[x.elem]:
-        return _product(b, x if exponent >= 0 else 1.0 / x, abs(int(exponent)))
+        return product(b, x if exponent >= 0 else 1.0 / x, abs(int(exponent)))
     if x.elem == "float32" and abs(exponent) <= 64:
-        wide = _product(b, b.cast(x, "float64"), abs(int(exponent)))
+        wide = product(b, b.cast(x, "float64"), abs(int(exponent)))
         return b.cast(wide if exponent > 0 else 1.0 / wide, "float32")
     return pow_(b, x, b.like(exponent, x))
 
 
-def _product(b: Builder, x: Value, n: int) -> Value:
+def product(b: Builder, x: Value, n: int) -> Value:
     """x^n by squaring."""
     if n == 0:
         return b.like(1, x)
@@ -62,7 +62,7 @@ def _product(b: Builder, x: Value, n: int) -> Value:
 
 def _whole_power(b: Builder, x: Value, n: int) -> Value:
     if n >= 0:
-        return _product(b, x, n)
+        return product(b, x, n)
     # Of the integers, only 1 and -1 have an inverse: the others' is rounded to 0.
     return b.select(b.compare("eq", b.abs(x), 1), x if n % 2 else b.like(1, x), 0)
 
@@ -94,7 +94,7 @@ def _float64_pow(b: Builder, x: Value, y: Value) -> Value:
     """x^y of x >= 0, the log and its product with y being kept in two numbers each."""
     high, low = _two_logs(b, x)
     y = at_least(b, at_most(b, y, 1e30), -1e30)  # beyond, x^y is 0, 1 or infinite anyway
-    product, lost = two_product(b, y, high)
+    product, lost = twoproduct(b, y, high)
     near = b.compare("lt", b.abs(product), 1000.0)
     lost = b.select(near, b.fma(y, low, lost), 0.0)
     product = at_least(b, at_most(b, product, 710.0), -746.0)
@@ -109,13 +109,13 @@ def _two_logs(b: Builder, x: Value) -> tuple[Value, Value]:
     f = m - 1.0
     d, d_low = quick_two_sum(b, b.like(2.0, f), f)
     s = f / d
-    p, p_low = two_product(b, s, d)
+    p, p_low = twoproduct(b, s, d)
     s_low = ((f - p) - p_low - s * d_low) / d
-    z, z_low = two_product(b, s, s)
+    z, z_low = twoproduct(b, s, s)
     z_low = b.fma(s + s, s_low, z_low)
-    cube, cube_low = two_product(b, s, z)
+    cube, cube_low = twoproduct(b, s, z)
     cube_low = cube_low + b.fma(s, z_low, s_low * z)
-    third, third_low = two_product(b, cube, b.like(2 / 3, x))
+    third, third_low = twoproduct(b, cube, b.like(2 / 3, x))
     third_low = third_low + b.fma(cube_low, 2 / 3, cube * _TWO_THIRDS_LOW)
     third_low = b.fma(cube * z, horner(b, z, _LOG_RATIO_TAIL), third_low)
     high, low = two_sum(b, e * LN2_PARTS["float64"][0], s + s)

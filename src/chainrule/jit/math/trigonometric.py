@@ -239,11 +239,14 @@ def atan2(b: Builder, y: Value, x: Value) -> Value:
     height, width = b.abs(y), b.abs(x)
     steep = b.compare("gt", height, width)
     large, small = b.select(steep, height, width), b.select(steep, width, height)
-    zeros, infinities = b.compare("eq", height + width, 0.0), b.compare("eq", small, inf)
+    zeros = b.compare("eq", height + width, 0.0)
+    infinities = b.compare("eq", small, inf) & b.compare("eq", large, inf)
     small = b.select(infinities, 1.0, small)
     large = b.select(zeros | infinities, 1.0, large)
-    shrink = b.select(b.compare("gt", large, 1e38), b.like(0.25, x), 1.0)  # no sum overflows
-    small, large = small * shrink, large * shrink
+    # No sum may overflow, no product lose its bits.
+    factor = b.select(b.compare("lt", large, 1e-30), b.like(2.0**60, x), 1.0)
+    factor = b.select(b.compare("gt", large, 1e38), 0.25, factor)
+    small, large = small * factor, large * factor
     middle = b.compare("gt", small, large * 0.57)  # where the angle has reached 1/2
     t = b.select(middle, small - large, small) / b.select(middle, small + large, large)
     t = _odd(b, t, _ATAN)
