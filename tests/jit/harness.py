@@ -1,29 +1,17 @@
-"""Runs what a Builder's method writes over arrays, on any tier of instructions of this machine."""
+"""Runs what a Builder's methods write over arrays, on any tier of instructions of this machine."""
 
 import ctypes
-import re
-from functools import cache
 
-import llvmlite.binding as llvm
 import numpy as np
 
 from chainrule.jit import engine as engines
 from chainrule.jit.emit import Builder
 
+TIERS = {target.name: engines.Engine(target) for target in engines.tiers()}
 _SIGNATURE = ctypes.CFUNCTYPE(
     ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
     ctypes.c_void_p,
 )
-
-
-@cache
-def tiers():
-    """name -> Engine, of all that this machine can run."""
-    best = engines.host()
-    has = llvm.get_host_cpu_features()
-    order = ["neon"] if best.name == "neon" else ["avx512", "avx2", "baseline"]
-    names = order[order.index(best.name):]
-    return {name: engines.Engine(engines._tier(name, has)) for name in names}
 
 
 def kernel(write, elems, result, lanes, target):
@@ -36,8 +24,9 @@ def kernel(write, elems, result, lanes, target):
     return b.text()
 
 
-def run(engine, write, arrays, result=None, lanes=None):
+def run(tier, write, arrays, result=None, lanes=None):
     """write over whole arrays, and the code the kernel returned."""
+    engine = TIERS[tier]
     arrays = [np.ascontiguousarray(a) for a in arrays]
     result = np.dtype(result or arrays[0].dtype)
     if lanes is None:
@@ -54,12 +43,6 @@ def run(engine, write, arrays, result=None, lanes=None):
     function = _SIGNATURE(engine.address(text))
     code = function(slots.ctypes.data, places.ctypes.data, 0, padded[0].size, None)
     return out[:size].reshape(arrays[0].shape), code
-
-
-def calls(engine, write, elems, result, lanes):
-    """The functions that the machine code of the kernel calls."""
-    text = kernel(write, elems, result, lanes, engine.target)
-    return re.findall(r"\b(?:call|bl|jmp)[a-z]*\s+[^.\s]*[a-z]\w*@?\S*", engine.assembly(text))
 
 
 def ulps(got, exact):

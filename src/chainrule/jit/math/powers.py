@@ -94,7 +94,7 @@ def _float64_pow(b: Builder, x: Value, y: Value) -> Value:
     """x^y of x >= 0, the log and its product with y being kept in two numbers each."""
     high, low = _two_logs(b, x)
     y = at_least(b, at_most(b, y, 1e30), -1e30)  # beyond, x^y is 0, 1 or infinite anyway
-    product, lost = twoproduct(b, y, high)
+    product, lost = two_product(b, y, high)
     near = b.compare("lt", b.abs(product), 1000.0)
     lost = b.select(near, b.fma(y, low, lost), 0.0)
     product = at_least(b, at_most(b, product, 710.0), -746.0)
@@ -109,13 +109,13 @@ def _two_logs(b: Builder, x: Value) -> tuple[Value, Value]:
     f = m - 1.0
     d, d_low = quick_two_sum(b, b.like(2.0, f), f)
     s = f / d
-    p, p_low = twoproduct(b, s, d)
+    p, p_low = two_product(b, s, d)
     s_low = ((f - p) - p_low - s * d_low) / d
-    z, z_low = twoproduct(b, s, s)
+    z, z_low = two_product(b, s, s)
     z_low = b.fma(s + s, s_low, z_low)
-    cube, cube_low = twoproduct(b, s, z)
+    cube, cube_low = two_product(b, s, z)
     cube_low = cube_low + b.fma(s, z_low, s_low * z)
-    third, third_low = twoproduct(b, cube, b.like(2 / 3, x))
+    third, third_low = two_product(b, cube, b.like(2 / 3, x))
     third_low = third_low + b.fma(cube_low, 2 / 3, cube * _TWO_THIRDS_LOW)
     third_low = b.fma(cube * z, horner(b, z, _LOG_RATIO_TAIL), third_low)
     high, low = two_sum(b, e * LN2_PARTS["float64"][0], s + s)
