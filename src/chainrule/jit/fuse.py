@@ -280,9 +280,15 @@ class Fusion:
                 return None
         except NotLinear:
             return None
-        if not kernel.parallel_vars() <= kernel.space.variables(index):
+        parallel, own = kernel.parallel_vars(), kernel.space.variables(index)
+        if not parallel <= own:
+            return None
+        if own != parallel and size(node.shape) > SMALL and self._units(kernel) < FEWEST_UNITS:
             return None
         return index
+
+    def _units(self, kernel: Kernel) -> int:
+        return prod(kernel.space.sizes[v] for v in kernel.parallel_vars())
 
     def _index(self, kernel: Kernel, node: Node) -> Index | None:
         found = self._lift(kernel, node, {})
@@ -292,6 +298,9 @@ class Fusion:
         if None in found:
             if kernel.kind == "contract":
                 return None
+            strange = all(i is None or i is ZERO for i in found)
+            if strange and not self._reads(node) & kernel.sources:
+                return None  # it needs a number from this kernel, and nothing of its loops
             found = self._completed(kernel, node, found)
         return tuple(found)
 
