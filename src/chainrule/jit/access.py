@@ -121,12 +121,26 @@ class Reader:
             mask = b.splat(mask, lanes)
         if lanes > 1 and step == 1:
             found = b.load(self.base, index, elem, lanes, mask)
+        elif lanes > 1 and step == 2:
+            found = self._every_second(index, lanes, mask)
         elif lanes > 1 and (step or mask is not None and mask.lanes > 1):
             start = b.offset(self.base, elem, index)
             found = b.gather(start, b.iota(lanes, "int32", step), elem, mask)
         else:
             found = b.load(self.base, index, elem, 1, mask)
         return b.splat(b.cast(found, self.elem), lanes)
+
+    def _every_second(self, index: Index, lanes: int, mask: Value | None) -> Value:
+        """Two loads, which read no element between two that are missing or behind the last."""
+        b, elem = self.b, self.access.elem
+        none = b.number(False, "bool", lanes)
+        if mask is None:
+            mask = b.number(True, "bool", lanes)
+        order = [i // 2 + (lanes if i % 2 else 0) for i in range(2 * lanes)]
+        low = b.load(self.base, index, elem, lanes, b.shuffle(mask, none, order[:lanes]))
+        high = b.load(self.base, b.index(index) + lanes, elem, lanes,
+                      b.shuffle(mask, none, order[lanes:]))
+        return b.shuffle(low, high, range(0, 2 * lanes, 2))
 
 
 def _both(b: Builder, x: Value, y: Value) -> Value:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from math import prod
 
 from .access import Matrix, Reader, Where, split
-from .emit import Builder, Index, Value
+from .emit import BITS, Builder, Index, Value
 
 
 @contextmanager
@@ -167,15 +167,51 @@ def _pack_transposed(b: Builder, reader: Reader, m: Matrix, where: Where, column
 
 
 def transposed(b: Builder, square: list[Value]) -> list[Value]:
-    """Rows become columns: blocks of half the size change places, then of a quarter ..."""
+    """Rows become columns: first inside blocks of 128 bits, then blocks among themselves.
+
+    Every step takes what lies at the same place of each block, which needs no register for the
+    indices."""
     lanes = len(square)
+    block = min(128 // BITS[square[0].elem], lanes)
+    groups = [square[i : i + block] for i in range(0, lanes, block)]
+    for size in (1, 2)[: block.bit_length() - 1]:
+        groups = [_zip_rows(b, group, size, block) for group in groups]
+    blocks = [_transposed_blocks(b, list(rows), block) for rows in zip(*groups)]
+    return [rows[q] for q in range(lanes // block) for rows in blocks]
+
+
+def _zip_rows(b: Builder, rows: list[Value], size: int, block: int) -> list[Value]:
+    """Rows `size` apart, chunk by chunk in turn: the low halves of their blocks, then the high."""
+    lanes = rows[0].lanes
+    found = list(rows)
+    for i in range(len(rows)):
+        if not i & size:
+            for high in (0, 1):
+                places = [source * lanes + start + high * block // 2 + chunk * size + j
+                          for start in range(0, lanes, block)
+                          for chunk in range(block // 2 // size)
+                          for source in (0, 1) for j in range(size)]
+                found[i + high * size] = b.shuffle(rows[i], rows[i + size], places)
+    return _bit_reversed(found) if size * 2 == block and block == 4 else found
+
+
+def _bit_reversed(rows: list[Value]) -> list[Value]:
+    return [rows[0], rows[2], rows[1], rows[3]]
+
+
+def _transposed_blocks(b: Builder, rows: list[Value], block: int) -> list[Value]:
+    """Block j of row i becomes block i of row j, of one, two or four rows."""
+    lanes = rows[0].lanes
+    if len(rows) == 1:
+        return rows
     half = lanes // 2
-    while half:
-        low = [i + lanes - half if i & half else i for i in range(lanes)]
-        high = [i + lanes if i & half else i + half for i in range(lanes)]
-        for i in range(lanes):
-            if not i & half:
-                x, y = square[i], square[i + half]
-                square[i], square[i + half] = b.shuffle(x, y, low), b.shuffle(x, y, high)
-        half //= 2
-    return square
+
+    def pick(x: Value, y: Value, first: Sequence[int]) -> Value:
+        return b.shuffle(x, y, [*first, *(lanes + i for i in first)])
+
+    halves = [[pick(x, y, range(start, start + half)) for x, y in zip(rows[::2], rows[1::2])]
+              for start in (0, half)]
+    if len(rows) == 2:
+        return [halves[0][0], halves[1][0]]
+    return [pick(*pair, [2 * block * j + block * odd + i for j in (0, 1) for i in range(block)])
+            for pair in halves for odd in (0, 1)]

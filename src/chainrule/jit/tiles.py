@@ -13,7 +13,7 @@ from math import ceil
 
 from .access import Contraction, Reader, linear, matrix, multiply_add, split
 from .emit import BITS, Builder, Index, Value
-from .packing import pack_panel, pack_row, pieces
+from .packing import pack_panel, pack_row, pieces, transposed
 from .simple import Finish
 
 
@@ -28,6 +28,7 @@ class Tiling:
     chunk: int  # inner positions summed at once
     pack_x: str  # "" (in place), "unit" (rows of the unit, in scratch), "phase" (all, before)
     pack_y: str  # "" or "unit"
+    turned: bool = False  # whether the result is finished along the rows
 
     @property
     def width(self) -> int:
@@ -37,6 +38,7 @@ class Tiling:
         notes = [f"tile {self.rows} x {self.vectors} x {self.lanes}", f"{self.panels} panels"]
         notes += [f"x packed per {self.pack_x}"] * bool(self.pack_x)
         notes += [f"y packed per {self.pack_y}"] * bool(self.pack_y)
+        notes += ["turned"] * self.turned
         return ", ".join([*notes, f"inner {self.chunk}"])
 
 
@@ -68,7 +70,8 @@ class Tiled:
         """Byte offsets of the tile, the panels and the rows in the worker's memory."""
         t, size = self.t, BITS[self.c.elem] // 8
         self.panel_size = t.chunk * t.width
-        self.at_panels = t.rows * t.width * size
+        self.at_turned = t.rows * t.width * size
+        self.at_panels = self.at_turned * (2 if t.turned else 1)
         self.at_rows = self.at_panels
         if t.pack_y:
             self.at_rows += _round(t.panels * self.panel_size * size, 64)
@@ -235,22 +238,68 @@ class _Kernel:
 
     def _finish(self, sums, panel: Value) -> None:
         """By way of scratch: one piece of code for all rows."""
-        b, c, t, tiled = self.b, self.c, self.t, self.tiled
+        b, t, tiled = self.b, self.t, self.tiled
         for row, totals in enumerate(sums):
             for offset, total in zip(tiled.offsets, totals):
-                b.store(b.scratch, row * t.width + offset, total.get(), align=None)
-        column = self._column(panel)
-        skip = self.tile * t.rows - self.row if tiled.m % t.rows else 0
-        with b.loop(skip, t.rows) as row:
-            where = {**split(b, self.batch, c.batch, c.sizes),
-                     **split(b, self.row + row, c.rows, c.sizes)}
-            begin = panel * t.width
-            stop = b.min(begin + t.width, tiled.n)
-            whole = t.width % t.lanes == 0 and tiled.n % t.width == 0
-            with pieces(b, c.columns, c.sizes, begin, stop, t.lanes, whole) as piece:
-                place, at, mask, lanes = piece
-                value = b.load(b.scratch, row * t.width + (at - column), c.elem, lanes)
-                self.finish(b, {**where, **place}, c.columns[-1], value, mask)
+                b.store(b.scratch, row * t.width + offset, total.get())
+        # What no tile before this one has finished.
+        rows = self._new(self.tile, t.rows, tiled.m)
+        columns = self._new(panel, t.width, tiled.n)
+        if t.turned:
+            self._turn()
+            tile = _Lines(self.at(tiled.at_turned), t.rows, self._column(panel), self.row)
+            self._finish_lines(tile, self.c.columns, columns, self.c.rows, rows, turn_lanes(t.lanes, t.rows),
+                               tiled.m % t.rows == 0)
+        else:
+            tile = _Lines(b.scratch, t.width, self.row, self._column(panel))
+            self._finish_lines(tile, self.c.rows, rows, self.c.columns, columns, t.lanes,
+                               tiled.n % t.width == 0)
+
+    def _new(self, number: Index, length: int, total: int) -> tuple[Index, Index]:
+        """The rows or columns of a tile that none before it has finished."""
+        begin = number * length
+        if total % length == 0:
+            return begin, begin + length
+        return begin, self.b.min(self.b.index(begin + length), total)
+
+    def _turn(self) -> None:
+        """The tile transposed, behind it in scratch."""
+        b, t, elem = self.b, self.t, self.c.elem
+        side = turn_lanes(t.lanes, t.rows)
+        turned = self.at(self.tiled.at_turned)
+        with b.loop(0, t.rows, side) as row, b.loop(0, t.width, side) as column:
+            start = b.offset(b.scratch, elem, row * t.width + column)
+            out = b.offset(turned, elem, column * t.rows + row)
+            square = [b.load(start, i * t.width, elem, side) for i in range(side)]
+            for i, line in enumerate(transposed(b, square)):
+                b.store(out, i * t.rows, line)
+
+    def _finish_lines(self, tile: _Lines, outer, lines, along, span, lanes: int,
+                      whole: bool) -> None:
+        """Vectors along some variables, at positions `span`, of each of the new lines."""
+        b, c = self.b, self.c
+        batch = split(b, self.batch, c.batch, c.sizes)
+        with b.loop(*lines) as line:
+            where = {**batch, **split(b, line, outer, c.sizes)}
+            with pieces(b, along, c.sizes, *span, lanes, whole) as (place, at, mask, wide):
+                value = b.load(tile.base, (line - tile.line) * tile.step + (at - tile.first),
+                               c.elem, wide)
+                self.finish(b, {**where, **place}, along[-1], value, mask)
+
+
+@dataclass
+class _Lines:
+    """A tile in scratch: lines `step` elements apart, its first element at (line, first)."""
+
+    base: Value
+    step: int
+    line: Index
+    first: Index
+
+
+def turn_lanes(lanes: int, rows: int) -> int:
+    """Side of the squares in which a tile of so many rows is transposed."""
+    return lanes if rows % lanes == 0 else lanes // 2
 
 
 class PackRows:
