@@ -116,8 +116,12 @@ class Options(dict):
         if type(value) is float:
             return managed(functools.partial(getitem, group, name))
         if type(value) is tuple and all(type(x) is float for x in value):
-            return tuple(managed(lambda i=i: group[name][i]) for i in range(len(value)))
+            return tuple(managed(_item_reader(group, name, i)) for i in range(len(value)))
         return value
+
+
+def _item_reader(group: dict, name: str, i: int) -> Callable[[], Any]:
+    return lambda: group[name][i]
 
 
 def options(group: dict) -> dict:

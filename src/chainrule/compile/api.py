@@ -144,15 +144,46 @@ def _name_of(function: Any) -> str:
 
 
 def compile(model: Any = None, **options: Any) -> Any:
-    """A function or module that does the same, without recording it in every call where possible.
+    """A function that does what `model` does, and records it only where it must.
+
+    A call is recorded until two recordings agree in everything but the values of tensors, random
+    numbers and the numbers that optimizers manage (rates, decays, counts of steps).  Later calls
+    with arguments of the same structure, shapes, dtypes and requires_grad then run the program of
+    that recording: they fetch the values of all tensors it read, draw the random numbers anew in
+    the same order, work out the managed numbers, and bind parameters, buffers, gradients, state
+    and results to the outcome.  Compile the whole training step: zero_grad, forward, backward,
+    optimizer.step and, if you like, scheduler.step.
+
+    Each call first checks that Python would do the same again: the globals, closures, defaults
+    and attributes that the code could have read, containers, modules (train or eval, settings,
+    children, hooks), options and state of optimizers, grad mode, default dtype.  What has changed
+    is recorded anew; a few variants are kept.  If recordings do not agree, or a call does what a
+    program cannot repeat - it looks at values (`if loss > 1`), changes Python's objects (a list, a
+    counter), prints, reads a clock, draws Python's or NumPy's random numbers, or returns a tensor
+    whose history is still needed - it is recorded in every call, and a warning says why, once.
+
+    What is not seen: files, environment variables and the state of other libraries that change
+    between calls; entries written straight into a module's `__dict__`; and checks of values
+    that raise (BCE targets outside of [0, 1]).  While a profiler is set, calls are recorded.
+
+    A module is returned as it is: its graphs become programs anyway, together with the backward
+    pass.  PyTorch's options are accepted, and `@torch.compile(...)` decorates.
 
     >>> import chainrule as torch
-    >>> f = torch.compile(lambda x: torch.sigmoid(2 * x + 1).sum())
-    >>> [round(f(torch.tensor([x])).item(), 4) for x in (0.0, 1.0, 2.0)]
-    [0.7311, 0.9526, 0.9933]
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> opt = torch.optim.SGD([w], lr=0.25)
+    >>> @torch.compile
+    ... def step(x):
+    ...     opt.zero_grad()
+    ...     loss = (w * x).sum() ** 2
+    ...     loss.backward()
+    ...     opt.step()
+    ...     return loss
+    >>> [step(torch.ones(2)).item() for _ in range(5)]
+    [4.0, 0.0, 0.0, 0.0, 0.0]
     """
     if model is None:
-        return compile
+        return functools.partial(compile, **options)
     if isinstance(model, (Module, Compiled)):
         return model
     return Compiled(model)

@@ -61,7 +61,8 @@ def _reading(k: int, action: Any, known: dict[str, Any]) -> list[str]:
         known[f"x{k}"] = partial(action.function, *action.args, **action.kwargs)
         return [f"x{k}()"]
     if type(action) is MethodType and action.__func__ is Tensor.item:
-        known[f"x{k}"] = tensor = action.__self__
+        tensor: Any = action.__self__
+        known[f"x{k}"] = tensor
         if tensor._base is None:
             known[f"y{k}"] = action
             return [f"v{k} = x{k}._node.value",

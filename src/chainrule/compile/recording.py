@@ -98,6 +98,7 @@ class Recording:
         self._check_draws()
         self._check_arguments(arguments)
         self.order = self._reach()
+        self._check_sources()
 
     def refuse(self, reason: str) -> None:
         self.refusal = self.refusal or reason
@@ -228,6 +229,15 @@ class Recording:
             self.storages.append((self.watcher.places[node], None if root is None else node))
             return len(self.storages) - 1
         return self._numbered[key]
+
+    def _check_sources(self) -> None:
+        """What comes from outside must be the value of some tensor: another may be read there."""
+        for place in self.order:
+            if place < 0 and not self.sources[-place - 1]:
+                node = self.watcher.outside[-place - 1]
+                self.refuse(
+                    f"it goes on with a value that no tensor holds, recorded at {node.where}"
+                )
 
     def _check_arguments(self, arguments: list[Tensor]) -> None:
         """An argument may not be a part of what is written to: the next one may be none."""

@@ -85,12 +85,8 @@ class Replay:
         return self._result(outputs, arguments)
 
     def _result(self, outputs: Sequence[np.ndarray], arguments: list[Tensor]) -> Any:
-        first = len(outputs) - len(self.storages)
-        made = [
-            # Where only a number is wanted the array will do.
-            outputs[first + i] if like is None else Tensor._from_node(_finished(like, outputs[first + i]))
-            for i, like in enumerate(self.storages)
-        ]
+        new = outputs[len(outputs) - len(self.storages) :]
+        made = [_made(like, value) for like, value in zip(self.storages, new)]
         if self.is_simple and type(self.results[0].storage) is int:
             return made[0]
         found = [self._returned(r, arguments, made) for r in self.results]
@@ -98,12 +94,17 @@ class Replay:
 
     def _returned(self, result: Result, arguments: list[Tensor], made: list) -> Any:
         storage, views, is_number = result
-        tensor = made[storage] if type(storage) is int else find(storage, arguments)
+        tensor = made[storage] if isinstance(storage, int) else find(storage, arguments)
         if is_number:
             return tensor.item()
         for op, attrs in views:
             tensor = tensor._view(op, **attrs)
         return tensor
+
+
+def _made(like: Node | None, value: np.ndarray) -> Any:
+    """A new tensor; where only a number is wanted, the array itself."""
+    return value if like is None else Tensor._from_node(_finished(like, value))
 
 
 def find(source: Source, arguments: list[Tensor]) -> Any:
@@ -128,7 +129,7 @@ class Outside:
         watcher = recording.watcher
         self.sources: list[Source] = []
         self.likes: list[tuple] = []  # (spec, requires_grad) of each
-        self.nodes: list[Node | None] = []
+        self.nodes: list[Any] = []
         self.given: list[tuple[int, bool, list[int]]] = []  # (argument, requires_grad, leaves)
         feeds: dict[tuple, list[int]] = {}
         self.same: list[list[Source]] = []  # tensors that are bound to one node

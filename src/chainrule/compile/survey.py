@@ -147,8 +147,9 @@ class Survey:
             self._stack.append((f"a default of {x.__name__}", given))
         if not own:
             for attribute in ("__code__", "__defaults__"):
-                self._slots.add(f"{x.__name__}.{attribute}", functools.partial(getattr, x, attribute),
-                                f"x{{0}}.{attribute} is w{{0}}", x)
+                read = functools.partial(getattr, x, attribute)
+                where = f"{x.__name__}.{attribute}"
+                self._slots.add(where, read, f"x{{0}}.{attribute} is w{{0}}", x)
             self._visit_attributes(name, x)
 
     def _visit_items(self, name: str, x: Any) -> None:
@@ -191,7 +192,8 @@ class Survey:
         everything = self._names.everything or _is_ours(type(x).__module__)
         if isinstance(table, dict):
             # sorted: a walk in the same order finds the same places in the same order
-            for attribute in sorted(table if everything else self._names & table.keys()):
+            names = table.keys() if everything else self._names & table.keys()
+            for attribute in sorted(names):
                 self._look(f"{name}.{attribute}", table, attribute)
             if "__wrapped__" in table:
                 self._stack.append((name, table["__wrapped__"]))
@@ -269,7 +271,8 @@ class Slots:
         return self.add(name, read)
 
     def add_cell(self, name: str, cell: CellType) -> Any:
-        return self.add(name, functools.partial(_contents, cell), "x{0}.cell_contents is w{0}", cell)
+        read = functools.partial(_contents, cell)
+        return self.add(name, read, "x{0}.cell_contents is w{0}", cell)
 
     def add_items(self, name: str, x: Any) -> None:
         if isinstance(x, dict):

@@ -88,7 +88,7 @@ def build(structure: Any, leaves: Iterator) -> Any:
         return kind(values)
     if not names:
         return kind(*values)
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     for name, value in zip(names, values):
         object.__setattr__(made, name, value)
     return made

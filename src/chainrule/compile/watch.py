@@ -79,7 +79,7 @@ class Watcher:
         self.places: weakref.WeakKeyDictionary[Node, int] = weakref.WeakKeyDictionary()
         self.outside: list[Node] = []
         self.handles: dict[int, tuple[Handle, Node]] = {}  # those from outside: as they were
-        self.grads: dict[int, tuple[Tensor, Any, bool]] = {}  # `.grad` as it was, and if it was read
+        self.grads: dict[int, tuple[Tensor, Any, bool]] = {}  # as it was, and whether it was read
         self.draws: list[Draw] = []
         self.numbers: dict[int, tuple[np.ndarray, Managed]] = {}  # by id of the array
         self.actions: list[Callable[[], Any] | Call] = []  # reads of managed numbers, and calls
@@ -375,6 +375,7 @@ def _watched_schedule(step: Callable) -> Callable:
 
 def _schedules(cls: type = LRScheduler) -> Iterator[type]:
     yield cls
+    below: type
     for below in cls.__subclasses__():
         yield from _schedules(below)
 
@@ -382,7 +383,7 @@ def _schedules(cls: type = LRScheduler) -> Iterator[type]:
 def _unwatched(read: Callable) -> Callable:
     """The method that it is when nobody watches, for `Tensor.item`."""
     if type(read) is MethodType and read.__func__ is Tensor.item:
-        return MethodType(Tensor.item.__wrapped__, read.__self__)
+        return MethodType(getattr(Tensor.item, "__wrapped__"), read.__self__)  # noqa: B009
     return read
 
 
