@@ -181,6 +181,28 @@ class Maker:
             index = torch.tensor(self.rng.integers(0, x.shape[1], (x.shape[0], 1)))
             return x.gather(1, index)
 
+    def make_put(self, x):
+        if x.ndim and x.shape[0]:
+            n = int(self.rng.choice(SIZES))
+            index = torch.tensor(self.rng.integers(0, x.shape[0], n))
+            new = self.leaf((n, *x.shape[1:]))
+            if self.rng.random() < 0.5:
+                return x.index_add(0, index, new)
+            return x.index_put((index,), new) if n < 2 else x.index_put((index,), new, True)
+
+    def make_scatter(self, x):
+        if x.ndim == 2 and x.shape[1]:
+            n = int(self.rng.choice(SIZES))
+            index = torch.tensor(self.rng.integers(0, x.shape[1], (x.shape[0], n)))
+            return x.scatter_add(1, index, self.leaf((x.shape[0], n)))
+
+    def make_argmax(self, x):
+        if x.numel() and x.ndim:
+            return x.argmax(int(self.rng.integers(x.ndim))).to(x.dtype)
+
+    def make_many(self, x):
+        return torch.stack([x * float(k) for k in range(7)]) if x.numel() < 200 else None
+
     def make_hot(self, x):
         if x.ndim == 2 and x.shape[1]:
             index = torch.tensor(self.rng.integers(0, x.shape[1], (x.shape[0], 1)))

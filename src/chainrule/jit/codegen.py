@@ -63,13 +63,15 @@ def _without(nest: Nest, gone, sizes) -> Nest:
     rows = [(tuple([v for v in r if v not in gone]), e) for r, e in nest.rows]
     kept = {v: n for v, n in sizes.items() if v not in gone}
     parallel = tuple([v for v in nest.parallel if v not in gone])
-    return Nest(kept, parallel, blocks, nest.buffers, nest.starts, rows, nest.found)
+    return replace(nest, sizes=kept, parallel=parallel, blocks=blocks, rows=rows)
 
 
 def vector_variable(nest: Nest, lanes: int) -> int | None:
     """The variable along which most of memory is contiguous."""
     best, chosen = 0.0, None
     for v, n in nest.sizes.items():
+        if nest.ordered and v not in nest.parallel:
+            continue
         score = 0.0
         for block in nest.blocks:
             runs = prod(min(nest.sizes[u], 64) for u in block.inner)

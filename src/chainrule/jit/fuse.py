@@ -62,7 +62,8 @@ class Kernel:
     """Members that run in one nest of loops, or one node that needs a kernel of its own."""
 
     number: int
-    kind: str  # loops | contract | host | cat (nothing to compute: its parts have been written)
+    # loops | contract | scatter | host | cat (nothing to compute: its parts have been written)
+    kind: str
     space: Space
     parallel: set[int] = field(default_factory=set)  # variables whose turns are independent
     members: list[Member] = field(default_factory=list)
@@ -101,6 +102,7 @@ class Fusion:
         self._scalars: Kernel | None = None
         self._siblings: dict[tuple, Kernel] = {}
         self._reducers: dict[tuple, Kernel] = {}
+        self._written: dict[Kernel, tuple] = {}
         for node in order:
             if node.value is None:
                 self._place(node)
@@ -119,6 +121,8 @@ class Fusion:
             self._contract(node)
         elif node.op in REDUCTIONS and node not in self.refused:
             self._reduce(node)
+        elif is_write(node) and node not in self.refused:
+            self._scatter(node)
         elif not is_loop(node) or node in self.refused:
             self._host(node)
         elif node.op is mv.cat and len(node.inputs) > MOST_PARTS:
@@ -272,7 +276,7 @@ class Fusion:
     # ------------------------------------------------------------------ fitting into loops
     def _fit(self, kernel: Kernel, node: Node) -> Index | None:
         """The index at which `node` can be computed within the kernel's loops, or None."""
-        if kernel.kind in ("host", "cat") or len(kernel.members) >= MOST_MEMBERS:
+        if kernel.kind not in ("loops", "contract") or len(kernel.members) >= MOST_MEMBERS:
             return None
         try:
             index = self._index(kernel, node)
@@ -479,6 +483,34 @@ class Fusion:
         else:
             self.in_memory(problem)
 
+    # ------------------------------------------------------------------ writes
+    def _scatter(self, node: Node) -> None:
+        """A node that writes to places which are values: x first, then write after write.
+
+        What lies beside the indexed axes is independent, and parallel.
+        """
+        while True:
+            kernel = Kernel(len(self.kernels), "scatter", Space())
+            index = tuple([kernel.space.new(n) for n in node.shape])
+            written, places, value, asked = writes(kernel.space, node, index)
+            try:
+                for x, i in [(node.inputs[0], index), (value, written), *asked]:
+                    if x.value is None and x not in self.home:
+                        self._check(kernel, x, i)
+                break
+            except NotLinear as problem:
+                if not self._resolve(problem.node, node):
+                    self._host(problem.node)
+        kernel.number = len(self.kernels)
+        self.kernels.append(kernel)
+        kernel.parallel = kernel.space.variables(index) & kernel.space.variables(written)
+        self._written[kernel] = written, places, value, asked
+        self._join(kernel, Member(node, index, written))
+
+    def writes_of(self, kernel: Kernel) -> tuple:
+        """What a scatter kernel writes: see `writes`."""
+        return self._written[kernel]
+
     # ------------------------------------------------------------------ memory
     def _find_stored(self) -> set[Node]:
         """What must be in memory: outputs, and what another kernel reads."""
@@ -532,6 +564,29 @@ def is_one_hot(node: Node) -> bool:
     if node.op is not ix.scatter and node.op is not ix.scatter_add:
         return False
     return node.inputs[1].shape[node.attrs["axis"]] == 1
+
+
+def is_write(node: Node) -> bool:
+    """Whether the node writes at places that are themselves values."""
+    return node.op in (ix.put, ix.scatter, ix.scatter_add) and not is_one_hot(node)
+
+
+def writes(space: Space, node: Node, index: Index):
+    """(index of the value written, where it goes, the value, what is asked for that)"""
+    x, *others = node.inputs
+    axis = node.attrs["axis"]
+    if node.op is ix.put:
+        value, *named = others
+        count = value.ndim - x.ndim + len(named)
+        loops = tuple([space.new(n) for n in value.shape[axis : axis + count]])
+        rest = index[axis + len(named) :]
+        asked = [(p, stretched(loops, p.shape)) for p in named]
+    else:
+        named, value = others[:1], others[1]
+        loops, rest = (space.new(value.shape[axis]),), index[axis + 1 :]
+        asked = [(named[0], (*index[:axis], *loops, *rest))]
+    found = [space.at(p, i, x.shape[axis + k]) for k, (p, i) in enumerate(asked)]
+    return (*index[:axis], *loops, *rest), (*index[:axis], *found, *rest), value, asked
 
 
 def is_loop(node: Node) -> bool:

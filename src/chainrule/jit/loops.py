@@ -89,6 +89,7 @@ class Nest:
     starts: list[int]
     rows: list[tuple[tuple[int, ...], str]]  # kept between passes: (its variables, its type)
     found: set[int]  # variables whose value comes from memory
+    ordered: bool = False  # the inner loops write one over the other: keep their order
 
     def __str__(self) -> str:
         over = ", ".join(f"i{v} < {self.sizes[v]}" for v in self.parallel) or "once"
@@ -125,6 +126,9 @@ class Lowering:
 
     # ------------------------------------------------------------------ passes
     def nest(self) -> Nest:
+        if self.kernel.kind == "scatter":
+            self._write_scatter(self.kernel.members[0])
+            return self._finished()
         # What was written out in a member may have become a member itself, later.
         self.members = sorted(self.kernel.members, key=lambda m: self.fusion.position[m.node])
         for m in self.members:
@@ -132,14 +136,16 @@ class Lowering:
         self._choose_rows()
         for m in self.members:
             self._write(m)
-        blocks = [self.blocks[k] for k in sorted(self.blocks, key=lambda k: k[:2])]
-        return self._finished([b for b in blocks if b.code])
+        return self._finished()
 
-    def _finished(self, blocks: list[Block]) -> Nest:
+    def _finished(self) -> Nest:
+        blocks = [self.blocks[k] for k in sorted(self.blocks, key=lambda k: k[:2])]
+        blocks = [b for b in blocks if b.code]
         inner = {v for b in blocks for v in b.inner}
         sizes = {v: self.space.sizes[v] for v in sorted(self.parallel | inner)}
         return Nest(sizes, tuple(sorted(self.parallel)), blocks, self.buffers,
-                    self._starts(blocks), self._rows, set(self.space.found))
+                    self._starts(blocks), self._rows, set(self.space.found),
+                    self.kernel.kind == "scatter")
 
     def _starts(self, blocks: list[Block]) -> list[int]:
         """Let each buffer begin where the kernel first looks, so that the same work on another
@@ -269,6 +275,24 @@ class Lowering:
         after.known[self._key(node, m.index)] = out
         if node in self.fusion.stored:
             self._store(after, node, m.index, out)
+
+    def _write_scatter(self, m: Member) -> None:
+        node = m.node
+        written, places, value, _ = self.fusion.writes_of(self.kernel)
+        block = self._block(0, self._inner(m.index))
+        self._store(block, node, m.index,
+                    self._value(block, 0, node.inputs[0], m.index))
+        block = self._block(1, self._inner(written))
+        new = self._value(block, 1, value, stretched(written, value.shape))
+        where = self.space.flat(places, node.shape)
+        self._ask(block, 1, where, ())
+        elem = node.dtype.name
+        if node.op is ix.scatter_add or node.attrs.get("accumulate"):
+            old = self._emit(block, Instruction("load", self._new(), register(elem), (),
+                                                self._buffer(node), where, (), elem))
+            new = self._emit(block, Instruction("op", self._new(), elem, (old, new),
+                                                extra=(ew.add, {})))
+        self._emit(block, Instruction("store", -1, elem, (new,), self._buffer(node), where))
 
     def _store(self, block: Block, node: Node, index: Index, value: int) -> None:
         if node in self.fusion.part_of:
