@@ -21,12 +21,12 @@ FLOORS = [
     {"tensor", "handle", "history"},
     {"interpreter"},
     {"prepare"},
-    {"rewrite", "autodiff"},
+    {"rewrite", "autodiff", "repeat"},
     {"ops"},
-    {"graph"},
+    {"graph", "template"},
     {"random", "twister", "printing", "constants"},
     {"shapes", "dtypes", "devices", "errors", "config", "scope", "grad_mode", "version", "files",
-     "warning"},
+     "warning", "managed"},
 ]
 # What may be imported inside of a function, because it is slow to load or need not be there.
 LATER = {"difflib", "ml_dtypes", "rich", "safetensors", "scipy", "sklearn", "tensorboard"}

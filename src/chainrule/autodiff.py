@@ -30,7 +30,7 @@ def grad(
     >>> [float(v) for v in run(dy, ddy)]
     [6.0, 2.0]
     """
-    cotangents = backpropagate([output], [cotangent or seed(output)], wrt)
+    cotangents = backpropagate([output], [cotangent], wrt)
     return [cotangents.get(w) for w in wrt]
 
 
@@ -40,21 +40,22 @@ def seed(output: Node) -> Node:
 
 
 def backpropagate(
-    outputs: Sequence[Node], cotangents: Sequence[Node], wrt: Iterable[Node] | None = None,
+    outputs: Sequence[Node], cotangents: Sequence[Node | None], wrt: Iterable[Node] | None = None,
     *, hooks: bool = True, free: bool = False,
 ) -> dict[Node, Node]:
     """Record the cotangent of every node between `outputs` and `wrt` (default: all leaves).
 
     The chain rule: the cotangent of x is the sum, over the users of x, of what each user's vjp
-    makes of its own cotangent.  `hooks` False leaves the users' hooks alone; `free` gives up the
-    right to differentiate these nodes again, so that their saved values can go.
+    makes of its own cotangent.  An output that is given None starts from ones.  `hooks` False
+    leaves the users' hooks alone; `free` gives up the right to differentiate these nodes again, so
+    that their saved values can go.
     """
     order = toposort(outputs, enter=is_tracked)
     wanted = None if wrt is None else set(wrt)
     inside = set(order) if wanted is None else _leading_to(wanted, order)
     cts: dict[Node, Node] = {}
     for output, given in zip(outputs, cotangents):
-        _accumulate(cts, output, given)
+        _accumulate(cts, output, given or seed(output))
     passed = []
     # Reverse topological order, not recursion: a vjp may run only after the cotangents of all
     # users are summed (b = a + a; c = b + b), and graphs are deep.
@@ -79,7 +80,7 @@ def backpropagate(
 
 def is_leaf(node: Node) -> bool:
     """Back-propagation ends here: a value given by the user, or a parameter."""
-    return node.op is None or node.owner is not None
+    return node.owner is not None or node.op is None
 
 
 def vjp(node: Node, ct: Node) -> tuple[Node | None, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,6 +53,8 @@ class Node:
         self.owner = None
         self.hooks = None
         self.freed = False
+
+    call: Any = None  # what a node is a result of, if its inputs are not recorded yet: template.py
 
     @property
     def shape(self) -> Shape:
@@ -213,10 +215,27 @@ def structural_key(outputs: Iterable[Node]) -> tuple[tuple, list[Node]]:
     is not computed yet, in canonical order - no identity, no value.  Returns (key, order).
 
     Two graphs with equal keys differ at most in the values of their leaves; a node with a value
-    counts as a leaf.
+    counts as a leaf, and what is promised (template.py) is named by its template.
     """
-    number: dict[Node, int] = {}
+    found = survey(outputs)
+    return found.key, found.order
+
+
+class Survey(NamedTuple):
+    """What is still to be computed of a graph, and the values that it starts from."""
+
+    key: tuple
+    order: list[Node]
+    pending: list[Node]  # the nodes of `order` without a value
+    calls: list  # the template.Calls among them
+
+
+def survey(outputs: Iterable[Node]) -> Survey:
+    """Walk the graph in canonical order, without recording what is promised."""
+    number: dict[Any, int] = {}
     order: list[Node] = []
+    pending: list[Node] = []
+    calls: list[Any] = []
     key: list[Any] = []
     push, put = order.append, key.append
     outputs = list(outputs)
@@ -225,30 +244,42 @@ def structural_key(outputs: Iterable[Node]) -> tuple[tuple, list[Node]]:
         node = stack[-1]
         if node in number:
             stack.pop()
-        elif node.value is not None:
+            continue
+        if node.value is not None:
             stack.pop()
             number[node] = len(order)
             push(node)
             put(node.spec)
-        else:
-            inputs = node.inputs
+            continue
+        call = node.call
+        if call is None or call not in number:
+            inputs = node.inputs if call is None else call.inputs
             waiting = [x for x in inputs if x not in number]
             if waiting:
                 waiting.reverse()
                 stack += waiting
                 continue
-            stack.pop()
-            number[node] = len(order)
-            push(node)
-            put(node.op)
-            put(node.spec)
-            attrs = node.attrs
-            if attrs:
-                put(tuple(attrs.items()))
-            for x in inputs:
-                put(number[x])
+            if call is None:
+                put(node.op)
+                put(node.spec)
+                attrs = node.attrs
+                if attrs:
+                    put(tuple(attrs.items()))
+            else:
+                number[call] = len(calls)
+                calls.append(call)
+                put(call.template)
+            key += [number[x] for x in inputs]
+        if call is not None:
+            put(call.template)
+            put(number[call])
+            put(node.place)
+        stack.pop()
+        number[node] = len(order)
+        push(node)
+        pending.append(node)
     put(tuple([number[n] for n in outputs]))
-    return tuple(key), order
+    return Survey(tuple(key), order, pending, calls)
 
 
 def verify(outputs: Iterable[Node]) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TypeAlias
 
 import numpy as np
 
 from . import config
-from .autodiff import is_leaf, release, saved_by, spent
+from .autodiff import saved_by
 from .errors import AnomalyError, ChainruleError
-from .graph import COMPUTED, Node, backlog, is_pending, leaf, structural_key, toposort
+from .graph import COMPUTED, Node, Survey, backlog, is_pending, leaf, survey, toposort
+from .ops.op import ALL_OPS
 from .scope import context, enter
 
 _running = threading.RLock()
@@ -93,42 +98,71 @@ def _relocated(error: ChainruleError, node: Node) -> ChainruleError:
         context.now = saved
 
 
+_plans: dict[tuple, Plan] = {}
+_MOST_PLANS = 4096
+_depth = attrgetter("depth")
+
+
 def _run(outputs: list[Node]) -> None:
     # Shallow first: what only they need is dropped before the deep ones are begun.
-    outputs = sorted(outputs, key=lambda n: n.depth)
-    compute = None if config.anomaly else compiled()
-    if compute is None:
-        order = toposort(outputs, enter=is_pending)
-        everything, key = order, None
-    else:
-        key, everything = structural_key(outputs)
-        order = [n for n in everything if n.value is None]
-    waiting = _count_users(order)
-    keep = _kept(order, outputs, waiting, 1 if everything is order else 2)
-    if compute is None or not _computed(compute, key, everything, keep):
-        _interpret(order, waiting, keep)
-    for node in order:
-        _settle(node)
+    outputs.sort(key=_depth)
+    found = survey(outputs)
+    counts, call_counts = _references(found.pending), _references(found.calls)
+    full = (found.key, counts, call_counts, _marks(found.pending))
+    plan = _plans.get(full)
+    if plan is None:
+        plan = _plan(found, outputs, counts, call_counts)
+        if len(_plans) >= _MOST_PLANS:
+            _plans.pop(next(iter(_plans)))
+        if not any(n.call is None and n.op not in ALL_OPS for n in found.pending):
+            _plans[full] = plan
+    if plan.outside:
+        for i in plan.outside:
+            found.calls[i].record()
+        return _run(outputs)
+    backlog.add(plan.nbytes)
+    _compute(plan, found)
+    order = found.order
+    for call in found.calls:
+        call.release()
+    for i in plan.freed:
+        order[i].freed = True
+    for i in plan.released:
+        order[i].inputs = ()
 
 
-def _computed(compute, key, order: list[Node], keep: set[Node]) -> bool:
-    """Let the compiled tier compute what is kept, if it has or makes a program for it."""
-    wanted = [n for n in order if n in keep]
-    values = compute(key, order, wanted)
+def _compute(plan: Plan, found: Survey) -> None:
+    """Give the wanted nodes their values: by a program, if the compiled tier has one."""
+    order = found.order
+    make = None if config.anomaly else compiled()
+    values = None
+    if make is not None:
+        if plan.program is None:
+            plan.program = make(found.key, order, plan.wanted)
+        if plan.program is not None:
+            values = plan.program(order)
     if values is None:
-        return False
-    for node, value in zip(wanted, values):
-        node.value = value
-        node.depth = COMPUTED
-    return True
+        _interpret([order[i] for i in plan.wanted])
+    else:
+        for i, value in zip(plan.wanted, values):
+            node = order[i]
+            node.value = value
+            node.depth = COMPUTED
 
 
-def compiled():
-    """The compiled tier's `compute`, or None: set from above, since no tier knows the other."""
+def compiled() -> Callable | None:
+    """How the compiled tier makes a program for a survey's key and order, and the places of the
+    wanted nodes: a function of another such order that gives their values, or None.
+
+    Set from above, since no tier knows the other.
+    """
     return None
 
 
-def _interpret(order: list[Node], waiting: dict[Node, int], keep: set[Node]) -> None:
+def _interpret(wanted: list[Node]) -> None:
+    order = toposort(wanted, enter=is_pending)
+    waiting = _count_users(order)
+    keep = set(wanted)
     values: dict[Node, np.ndarray] = {}
     with np.errstate(all="ignore"):
         for node in order:
@@ -155,33 +189,80 @@ def _count_users(order: list[Node]) -> dict[Node, int]:
     return count
 
 
-def _kept(
-    order: list[Node], outputs: list[Node], users: dict[Node, int], lists: int
-) -> set[Node]:
+# --------------------------------------------------------------------------- plans
+@dataclass(slots=True)
+class Plan:
+    """What is to be done with the values of a graph like one before.
+
+    It follows from the key of the graph, from what can be differentiated, and from how often each
+    node is referred to.  The numbers are places in the survey's order, or among its calls.
+    """
+
+    wanted: list[int]
+    outside: list[int]  # calls with results that are no part of this run, but may be of another
+    freed: list[int]
+    released: list[int]
+    nbytes: int  # of the values that are kept since somebody refers to them
+    program: Callable | None = None
+
+
+def _plan(found: Survey, outputs: list[Node], counts: Counts, call_counts: Counts) -> Plan:
+    users = Counter(x for n in found.pending if n.call is None for x in n.inputs)
+    users.update(x for call in found.calls for x in call.inputs)
+    results = Counter(n.call for n in found.pending)
     keep = set(outputs)
-    for node in order:
-        if node.requires_grad and not node.freed and not is_leaf(node):
+    for node in found.pending:
+        if is_live(node):
             keep.update(saved_by(node))
+    nbytes = 0
     # A node that is referred to from outside of this run (a handle, another graph) keeps its
     # value: whoever refers to it may ask.  Reference counts tell, without a table of handles.
-    for node, found in zip(order, _references(order)):
-        # Our own: in one or two lists, as a key of users, as an input of those users, in keep.
-        if found > _UNREFERRED + lists + users[node] + (node in keep):
+    for node, count in zip(found.pending, counts):
+        if count > _UNREFERRED + 1 + users[node]:  # 1: two lists of the survey hold it
             keep.add(node)
-            backlog.add(node.nbytes)
-    return keep
+            nbytes += node.nbytes
+    outside = [i for i, count in enumerate(call_counts)
+               if count > _UNREFERRED + results[found.calls[i]]]
+    wanted = [i for i, n in enumerate(found.order) if n in keep and n.value is None]
+    return Plan(wanted, outside, *_settled(found.order, keep), nbytes)
 
 
-def _references(nodes: list[Node]) -> list[int]:
-    return [sys.getrefcount(node) for node in nodes]
+def _settled(order: list[Node], known: set[Node]) -> tuple[list[int], list[int]]:
+    """What nobody can need any more once these are known: the right to be differentiated where
+    every path to a leaf has been freed, and inputs."""
+    freed: dict[Node, int] = {}
+    released = []
+    for i, node in enumerate(order):
+        if node.value is not None:
+            continue
+        if is_live(node):
+            below = [x.freed or x in freed for x in node.inputs if x.requires_grad]
+            if below and all(below):
+                freed[node] = i
+        if node in known and (not is_live(node) or node in freed):
+            released.append(i)
+    return list(freed.values()), released
 
 
-# What _references counts for a node that nobody but its argument refers to.
+def is_live(node: Node) -> bool:
+    """Whether a backward pass may come through this node."""
+    return node.requires_grad and not node.freed and node.owner is None and node.op is not None
+
+
+def _marks(pending: list[Node]) -> tuple:
+    """What the key does not say and a plan depends on: what can be differentiated."""
+    return tuple([
+        (i, *[(x.requires_grad, x.freed) for x in node.inputs])
+        for i, node in enumerate(pending) if node.requires_grad and is_live(node)
+    ])
+
+
+Counts: TypeAlias = tuple[int, ...]
+
+
+def _references(objects: list) -> Counts:
+    return tuple(map(sys.getrefcount, objects))
+
+
+# What _references counts for what only its list refers to.
 (_UNREFERRED,) = _references([leaf(0.0)])
-
-
-def _settle(node: Node) -> None:
-    """Let go of what nobody can need any more."""
-    if node.requires_grad and not node.freed and not is_leaf(node):
-        node.freed = spent(node)
-    release(node)

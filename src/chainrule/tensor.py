@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import config, dtypes, printing
-from .autodiff import backpropagate, is_leaf, seed
+from .autodiff import backpropagate, is_leaf
 from .devices import CPU, device
 from .dtypes import dtype
 from .errors import ArgumentError, ArgumentTypeError, GradError, ShapeError, missing_name
@@ -25,6 +25,7 @@ from .interpreter import run, run_later
 from .ops import elementwise as ew
 from .ops import movement as mv
 from .ops.op import Op
+from .repeat import gradients_of
 from .shapes import Size, contiguous_strides
 
 if TYPE_CHECKING:
@@ -463,7 +464,10 @@ def gradients(
     wrt = None if inputs is None else _places(outputs, inputs)
     freeing = not (create_graph if retain_graph is None else retain_graph)
     with set_grad_enabled(create_graph):
-        cts = backpropagate(outputs, seeds, wrt, free=freeing)
+        if wrt is None and not create_graph:
+            cts = gradients_of(outputs, seeds, freeing)
+        else:
+            cts = backpropagate(outputs, seeds, wrt, free=freeing)
         if config.anomaly:
             run(*cts.values())
         found: dict[Node, Node] = {}
@@ -500,8 +504,8 @@ def _places(outputs: Sequence[Node], inputs: Sequence[Tensor]) -> set[Node]:
     return now.union(n for n in order if n.owner is not None and _bound_now(n) in now)
 
 
-def _cotangent(tensor: Tensor, gradient) -> Node:
-    """The cotangent that backward starts from, checked."""
+def _cotangent(tensor: Tensor, gradient) -> Node | None:
+    """The cotangent that backward starts from, checked; None for d(self)/d(self) = 1."""
     node = tensor.node
     if not node.requires_grad:
         raise GradError(
@@ -516,7 +520,7 @@ def _cotangent(tensor: Tensor, gradient) -> Node:
                 "(grad can be implicitly created only for scalar outputs)",
                 hint="call .sum() or .mean() first, or pass gradient=torch.ones_like(y)",
             )
-        return seed(node)
+        return None
     if not isinstance(gradient, Tensor):
         raise ArgumentTypeError(
             f"backward requires gradients that are Tensors or None, got {type(gradient).__name__} "

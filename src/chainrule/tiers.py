@@ -8,12 +8,12 @@ from . import config, interpreter
 
 
 def _compute() -> Callable | None:
-    """The jit's way to compute, loaded when it is first wanted; None when it is switched off."""
+    """The jit's way to make programs, loaded when it is first wanted; None when it is off."""
     if config.jit == "0":
         return None
-    from .jit.tier import compute
+    from .jit.tier import make
 
-    return compute
+    return make
 
 
 interpreter.compiled = _compute

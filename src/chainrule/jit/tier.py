@@ -2,56 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from .. import config
-from ..graph import Node
+from ..graph import Node, is_pending, toposort
 from ..warning import warn
 from .program import Fault, Program
 
-#: Programs, and how often a structure without one was seen.  The oldest are dropped.
-_programs: dict[tuple, Program | int | None] = {}
+#: Programs (None where there is none), and graphs that were seen once.  The oldest are dropped.
+_programs: dict[tuple, Callable | None] = {}
+_seen: dict[tuple, None] = {}
 MOST_PROGRAMS = 4096
 
 
-def compute(key: tuple, order: Sequence[Node], wanted: Sequence[Node]) -> list[np.ndarray] | None:
-    """The values of `wanted`, nodes of the graph `order` with the structural key `key`; None if
-    the interpreter shall compute them."""
-    number = {n: i for i, n in enumerate(order)}
-    full = (key, tuple([number[n] for n in wanted]))
-    found = _programs.get(full, 0)
-    if found is None:
-        return None
-    if not isinstance(found, Program):
-        if found == 0 and config.jit != "1":
-            _remember(full, 1)
+def make(key: tuple, order: Sequence[Node], wanted: Sequence[int]) -> Callable | None:
+    """A function that gives the values of the nodes at the places `wanted` of an `order` with the
+    structural key `key`; None if the interpreter shall compute them this time.
+
+    The function gives None where the interpreter shall find an error.
+    """
+    full = (key, tuple(wanted))
+    if full not in _programs:
+        if config.jit != "1" and full not in _seen:
+            _remember(_seen, full, None)
             return None
-        found = _compiled(full, order, wanted)
-        if found is None:
-            return None
+        _remember(_programs, full, _compiled(order, wanted))
+    return _programs[full]
+
+
+def _remember(table: dict, key: tuple, what: Callable | None) -> None:
+    if len(table) >= MOST_PROGRAMS:
+        table.pop(next(iter(table)))
+    table[key] = what
+
+
+def _compiled(order: Sequence[Node], wanted: Sequence[int]) -> Callable | None:
+    outputs = [order[i] for i in wanted]
+    below = dict.fromkeys(x for n in toposort(outputs, enter=is_pending) for x in n.inputs)
+    known = [x for x in below if x.value is not None]
+    place = {n: i for i, n in enumerate(order)}
+    leaves, constants = [x for x in known if x in place], [x for x in known if x not in place]
     try:
-        return found.run([n.value for n in order if n.value is not None])
-    except Fault:
-        return None  # the interpreter finds the same error, and tells it with the user's line
-
-
-def _remember(key: tuple, what: Program | int | None) -> None:
-    if len(_programs) >= MOST_PROGRAMS:
-        _programs.pop(next(iter(_programs)))
-    _programs[key] = what
-
-
-def _compiled(key, order: Sequence[Node], wanted: Sequence[Node]) -> Program | None:
-    try:
-        program = Program(wanted, [n for n in order if n.value is not None])
+        program = Program(outputs, [*leaves, *constants])
     except Exception as error:
         if config.jit == "1":
             raise
         warn(f"a graph of {len(order)} nodes is interpreted, since it could not be compiled: "
              f"{type(error).__name__}: {error}")
-        _remember(key, None)
         return None
-    _remember(key, program)
-    return program
+    return _on_orders(program, [place[n] for n in leaves], [n.value for n in constants])
+
+
+def _on_orders(program: Program, places: list[int], constants: list[np.ndarray]) -> Callable:
+    def run(order: Sequence[Node]) -> list[np.ndarray] | None:
+        try:
+            return program.run([*[order[i].value for i in places], *constants])
+        except Fault:
+            return None  # the interpreter finds the same error, and tells it with the user's line
+
+    return run

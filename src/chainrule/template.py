@@ -1,0 +1,238 @@
+"""Templates: what has been recorded before is promised, and recorded when somebody looks.
+
+A training step records the same backward pass and the same update as the step before.  A
+`Template` is such a piece of graph, with places for its inputs.  A `Call` stands for one more
+recording of it, of which only the results exist: each is a `Promise`, a node like any other whose
+op and inputs are filled in - with all the nodes between - for the first who asks for them.  A
+graph seen before runs as a program, and nobody asks.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .graph import COMPUTED, Node, backlog
+from .scope import Scope, context, locate
+from .shapes import Spec
+
+HERE = -1  # the origin of what is recorded on the line of the call itself
+_recording = threading.RLock()
+
+
+class Step(NamedTuple):
+    """A node of a template.  Places count the inputs first, then the steps."""
+
+    op: Any
+    inputs: tuple[int, ...]
+    attrs: dict
+    spec: Spec
+    requires_grad: bool
+    origin: int  # the place in `origins` whose line and scope it is recorded under
+    scopes: tuple[tuple, ...]  # what encloses it within the scope of its origin, outermost first
+    lost: tuple[str | None, int] | None  # (reason, origin), or (None, the input that lost it)
+    height: int  # how many steps in a row lead to it
+    value: np.ndarray | None  # of a constant
+
+
+class Promise(Node):
+    """A node whose `op`, `inputs`, `attrs`, `site` and `scope` are filled in when asked for."""
+
+    __slots__ = ("call", "place")
+
+    def __init__(self, call: Call, place: int, step: Step, lost: tuple | None, depth: int):
+        self.call = call
+        self.place = place
+        self.spec = step.spec
+        self.requires_grad = step.requires_grad
+        self.depth = depth
+        self.value = None
+        self.lost = lost
+        self.owner = None
+        self.hooks = None
+        self.freed = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in Node.__slots__ or self.call is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.call.fill(self)
+        return getattr(self, name)
+
+
+class Template:
+    """The graph between `inputs` and `results`, recorded on the lines of `origins`."""
+
+    def __init__(self, inputs: Sequence[Node], results: Sequence[Node], origins: Sequence[Node]):
+        nodes = _between(inputs, results)
+        referred = {x for n in nodes for x in n.inputs}.union(results)
+        self.used = [i for i, x in enumerate(inputs) if x in referred]
+        place = {inputs[i]: k for k, i in enumerate(self.used)}
+        self.first = len(place)  # the place of the first step
+        self.steps: list[Step] = []
+        describe = _Description(place, origins)
+        for node in nodes:
+            self.steps.append(describe.step(node))
+            place[node] = len(place)
+        self.results = [place[node] for node in results]
+        self.promised = [(i, self.steps[i - self.first])
+                         for i in sorted(set(self.results)) if i >= self.first]
+
+    def call(self, inputs: Sequence[Node], origins: Sequence[Node] = ()) -> list[Node]:
+        """The results of one more recording, from other inputs and on other lines."""
+        given = [inputs[i] for i in self.used]
+        found = dict(enumerate(given)) if len(self.promised) < len(self.results) else {}
+        Call(self, given, origins).promise(found)
+        return [found[i] for i in self.results]
+
+    def __repr__(self) -> str:
+        return f"Template({self.first} inputs, {len(self.steps)} steps, " \
+            f"{len(self.promised)} results)"
+
+
+class Call:
+    """One more recording of a template, of which nothing exists yet but its results."""
+
+    __slots__ = ("template", "inputs", "sites", "scopes", "promises", "__weakref__")
+
+    def __init__(self, template: Template, inputs: Sequence[Node], origins: Sequence[Node]):
+        now = context.now
+        self.template, self.inputs = template, inputs
+        # The last, found at HERE, are those of the call.
+        self.sites = [*[n.site for n in origins], now.site or locate()]
+        self.scopes = [*[n.scope for n in origins], now.scope]
+        self.promises: list[weakref.ref[Promise]] = []
+
+    def promise(self, found: dict[int, Node]) -> None:
+        """Make the results, by their places."""
+        inputs, sites = self.inputs, self.sites
+        depth = max([x.depth for x in inputs], default=backlog.floor)
+        if depth < backlog.floor:
+            depth = backlog.floor
+        for place, step in self.template.promised:
+            if step.op is None:
+                found[place] = self._node(step, (), {})
+                continue
+            lost = step.lost
+            if lost is not None:
+                reason, at = lost
+                lost = inputs[at].lost if reason is None else (reason, sites[at])
+            found[place] = node = Promise(self, place, step, lost, depth + step.height)
+            self.promises.append(weakref.ref(node))
+
+    def fill(self, promise: Promise) -> None:
+        """Give a promise what it lacks."""
+        with _recording:
+            if promise.call is None:  # another thread was here first
+                return
+            if promise.value is None:
+                self.record()
+            else:
+                step = self.template.steps[promise.place - self.template.first]
+                self._complete(promise, step, (), {})
+
+    def record(self) -> None:
+        """Record all that this call stands for."""
+        promises = {p.place: p for p in [ref() for ref in self.promises] if p is not None}
+        nodes = list(self.inputs)
+        scopes: dict[tuple, Scope | None] = {}
+        for place, step in enumerate(self.template.steps, len(nodes)):
+            inputs = tuple([nodes[i] for i in step.inputs])
+            promise = promises.get(place)
+            if promise is not None:
+                self._complete(promise, step, inputs, scopes)
+            nodes.append(promise or self._node(step, inputs, scopes))
+        self.inputs = ()
+
+    def _node(self, step: Step, inputs: tuple[Node, ...], scopes: dict) -> Node:
+        depth = COMPUTED if step.op is None else 1 + max(
+            [x.depth for x in inputs], default=backlog.floor)
+        node = Node(step.op, inputs, step.attrs, step.spec, step.requires_grad,
+                    self.sites[step.origin], self._scope(step, scopes), depth)
+        node.value = step.value
+        if step.lost is not None:
+            reason, at = step.lost
+            node.lost = self.inputs[at].lost if reason is None else (reason, self.sites[at])
+        return node
+
+    def _complete(self, promise: Promise, step: Step, inputs: tuple, scopes: dict) -> None:
+        promise.op, promise.attrs = step.op, step.attrs
+        promise.inputs = () if promise.value is not None else inputs
+        promise.site, promise.scope = self.sites[step.origin], self._scope(step, scopes)
+        promise.call = None
+
+    def _scope(self, step: Step, scopes: dict) -> Scope | None:
+        """The scope of a step; those of one origin share theirs."""
+        scope = self.scopes[step.origin]
+        for i, label in enumerate(step.scopes):
+            key = (step.origin, step.scopes[: i + 1])
+            found = scopes.get(key)
+            scope = scopes[key] = found or Scope(scope, *label)
+        return scope
+
+    def release(self) -> None:
+        """Let go of the inputs: every result has its value."""
+        self.inputs = ()
+
+    def __repr__(self) -> str:
+        return f"<call of {self.template!r}>"
+
+
+class _Description:
+    """Turns nodes into steps: what is of this recording becomes a place."""
+
+    def __init__(self, place: dict[Node, int], origins: Sequence[Node]):
+        self.place = place
+        self.height = dict.fromkeys(place, 0)
+        self.here = context.now.scope
+        self.losses = {id(x.lost): i for x, i in reversed(place.items()) if x.lost is not None}
+        numbered = list(enumerate(origins))[::-1]  # reversed: the first of equals counts
+        self.origins = {(id(x.site), x.scope): i for i, x in numbered}
+        self.sites = {id(x.site): i for i, x in numbered}
+
+    def step(self, node: Node) -> Step:
+        self.height[node] = 1 + max([self.height[x] for x in node.inputs], default=0)
+        inputs = tuple([self.place[x] for x in node.inputs])
+        origin, scopes = self._origin(node)
+        return Step(node.op, inputs, node.attrs, node.spec, node.requires_grad, origin, scopes,
+                    self._lost(node), self.height[node], node.value)
+
+    def _origin(self, node: Node) -> tuple[int, tuple[tuple, ...]]:
+        scope = node.scope
+        inner: list[tuple] = []
+        while True:
+            origin = self.origins.get((id(node.site), scope), HERE)
+            if origin != HERE or scope is None or scope is self.here:
+                return origin, tuple(inner[::-1])
+            inner.append((scope.label, scope.kind, scope.grad_fn))
+            scope = scope.parent
+
+    def _lost(self, node: Node) -> tuple[str | None, int] | None:
+        if node.lost is None:
+            return None
+        at = self.losses.get(id(node.lost))
+        if at is not None:
+            return None, at
+        reason, site = node.lost
+        return reason, self.sites.get(id(site), HERE)
+
+
+def _between(inputs: Sequence[Node], results: Sequence[Node]) -> list[Node]:
+    """The nodes that the results need above the inputs, and constants; inputs before users."""
+    order: list[Node] = []
+    done = set(inputs)
+    stack = list(results)[::-1]
+    while stack:
+        node = stack[-1]
+        waiting = [] if node in done else [x for x in node.inputs if x not in done]
+        if waiting:
+            stack += reversed(waiting)
+            continue
+        stack.pop()
+        if node not in done:
+            done.add(node)
+            order.append(node)
+    return order
