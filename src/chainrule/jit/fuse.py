@@ -306,7 +306,10 @@ class Fusion:
             if strange and not self._reads(node) & kernel.sources:
                 return None  # it needs a number from this kernel, and nothing of its loops
             found = self._completed(kernel, node, found)
-        return tuple(found)
+        index = kernel.space.resolved(tuple(found))
+        used = [v for i in index for v in i.variables]
+        # An outer product of a row with itself would need two variables for one.
+        return index if len(used) == len(set(used)) else None
 
     def _completed(self, kernel: Kernel, node: Node, index: list) -> list:
         """Axes that no member tells get a loop: one of this length, or a new one."""
