@@ -130,6 +130,14 @@ class Reader:
             found = b.load(self.base, index, elem, 1, mask)
         return b.splat(b.cast(found, self.elem), lanes)
 
+    def address(self, where: Where) -> Value:
+        index = linear(self.b, self.access.offset, self.access.strides, where)
+        return self.b.offset(self.base, self.access.elem, index)
+
+    def load_at(self, base: Value, index: Index, lanes: int, mask: Value | None = None) -> Value:
+        """Elements that lie next to each other, counted from an address."""
+        return self.b.cast(self.b.load(base, index, self.access.elem, lanes, mask), self.elem)
+
     def _every_second(self, index: Index, lanes: int, mask: Value | None) -> Value:
         """Two loads, which read no element between two that are missing or behind the last."""
         b, elem = self.b, self.access.elem

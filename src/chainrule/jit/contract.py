@@ -159,7 +159,7 @@ def _tiled_plan(c: Contraction, target: Target, prefer: int | None,
         cycles += m * k * _rate(x, x.inner, lanes)
     along = c.rows[-1] if turned else c.columns[-1]
     run = min(turn_lanes(lanes, rows) if turned else lanes, c.sizes[along])
-    cycles += m * n * ((8 if turned else 3) / run if prefer in (None, along) else 1.5)
+    cycles += m * n * ((10 if turned else 3) / run if prefer in (None, along) else 1.5)
     turned = turned and chunk == k
     return cycles, Tiled(c, Tiling(lanes, rows, vectors, panels, chunk, pack_x, pack_y, turned))
 
@@ -181,7 +181,7 @@ def _cycles(m: int, n: int, k: int, rows: int, vectors: int, lanes: int, size: i
     if k * rows * size > _SECOND // 6:
         step = max(step, rows * size / 6)
     tiles = ceil(m / rows) * ceil(n / (vectors * lanes))
-    return tiles * (k * (step + 0.7) + 2 * sums + 30) * (1 + sums / 250)
+    return tiles * (k * (step + 0.5 + 0.7 / vectors) + 2 * sums + 30) * (1 + sums / 250)
 
 
 def _crowded(step: int, count: int) -> bool:
@@ -192,7 +192,7 @@ def _crowded(step: int, count: int) -> bool:
 def _rate(m: Matrix, lanes_along: tuple[int, ...], lanes: int, vectors: int = 0) -> float:
     """Cycles to pack an element, with lanes along the last one of some variables."""
     if lanes_along == m.outer and transposable(m):
-        return 0.3
+        return 0.2
     step = m.step(lanes_along)
     if step not in (1, 2):
         return 2.0

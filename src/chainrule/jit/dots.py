@@ -10,7 +10,7 @@ from math import ceil
 
 from .access import Contraction, Reader, linear, matrix, multiply_add, split
 from .emit import BITS, Builder, Index, Value
-from .packing import transposed
+from .packing import block_of, turned
 from .simple import Finish
 
 _COLUMNS = 4
@@ -36,7 +36,7 @@ class Dots:
         x, y = matrix(c, c.x, c.rows), matrix(c, c.y, c.columns)
         return (len(c.columns) == 1 and c.extent(c.columns) >= _COLUMNS and c.elem == c.x.elem
                 and c.elem == c.y.elem and x.plain() and y.plain()
-                and x.step(x.inner) == y.step(y.inner) == 1 and lanes >= 4)
+                and x.step(x.inner) == y.step(y.inner) == 1)
 
     def cycles(self) -> float:
         sums = self.rows * self.columns
@@ -102,10 +102,12 @@ class Dots:
         return [[total.get() for total in totals] for totals in sums]
 
     def _folded(self, b: Builder, sums: list[Value]) -> Value:
-        """A vector of the sums of the lanes of each: by halves, then as columns of a square."""
-        while sums[0].lanes > self.columns:
+        """A vector of the sums of the lanes of each: by halves, then as the columns of a square."""
+        while sums[0].lanes > block_of(self.c.elem, self.lanes):
             half = sums[0].lanes // 2
             sums = [b.shuffle(s, None, range(half)) + b.shuffle(s, None, range(half, 2 * half))
                     for s in sums]
-        first, second, third, fourth = transposed(b, sums)
-        return (first + second) + (third + fourth)
+        parts = turned(b, sums)
+        while len(parts) > 1:
+            parts = [x + y for x, y in zip(parts[::2], parts[1::2])]
+        return parts[0]

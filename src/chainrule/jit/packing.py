@@ -149,69 +149,56 @@ def transposable(m: Matrix) -> bool:
 def _pack_transposed(b: Builder, reader: Reader, m: Matrix, where: Where, column: Index, width: int,
                      offsets: Sequence[int], start: Index, stop: Index, out: Value,
                      lanes: int) -> None:
-    """Squares of lanes x lanes elements; the last ones of a row or panel overlap."""
+    """A few inner positions of `lanes` columns at once; the last ones of a row or panel overlap."""
     (outer,), inner = m.outer, m.inner[-1]
-    columns, length = m.sizes[outer], m.sizes[inner]
+    most, length, step = m.sizes[outer] - 1, m.sizes[inner], m.step(m.outer)
+    block = block_of(reader.elem, lanes)
     with inner_loops(b, m, m.inner[:-1], start, stop) as before:
         low, high = (start, stop) if len(m.inner) == 1 else (0, length)
-        mask = b.first_lanes(length, lanes) if length < lanes else None
-        with b.loop(0, len(offsets) * lanes, lanes) as group, b.loop(low, high, lanes) as k:
+        mask = b.first_lanes(length, block) if length < block else None
+        with b.loop(0, len(offsets) * lanes, lanes) as group, b.loop(low, high, block) as k:
             first = b.min(group, offsets[-1])
-            k = b.index(0) if mask else b.min(k, b.index(high) - lanes)
+            k = b.index(0) if mask else b.min(k, b.index(high) - block)
             place = {**where, **before, inner: k}
-            square = [reader.load({**place, outer: column + first + min(i, columns - 1)}, inner,
-                                  lanes, mask) for i in range(lanes)]
-            to = (b.index(position(b, m, place)) - start) * width + first
-            for i, row in enumerate(transposed(b, square)[:length]):
-                b.store(out, to + i * width, row)
+            base = reader.address({**place, outer: column + first})
+            square = [reader.load_at(base, min(i, most) * step, block, mask) for i in range(lanes)]
+            to = b.offset(out, reader.elem,
+                          (b.index(position(b, m, place)) - start) * width + first)
+            for i, row in enumerate(turned(b, square)[:length]):
+                b.store(to, i * width, row)
 
 
-def transposed(b: Builder, square: list[Value]) -> list[Value]:
-    """Rows become columns: first inside blocks of 128 bits, then blocks among themselves.
-
-    Every step takes what lies at the same place of each block, which needs no register for the
-    indices."""
-    lanes = len(square)
-    block = min(128 // BITS[square[0].elem], lanes)
-    groups = [square[i : i + block] for i in range(0, lanes, block)]
-    for size in (1, 2)[: block.bit_length() - 1]:
-        groups = [_zip_rows(b, group, size, block) for group in groups]
-    blocks = [_transposed_blocks(b, list(rows), block) for rows in zip(*groups)]
-    return [rows[q] for q in range(lanes // block) for rows in blocks]
+def block_of(elem: str, lanes: int) -> int:
+    """How many elements of a row are turned at once: 128 bits, inside which shuffling is cheap."""
+    return min(128 // BITS[elem], lanes)
 
 
-def _zip_rows(b: Builder, rows: list[Value], size: int, block: int) -> list[Value]:
+def turned(b: Builder, rows: list[Value]) -> list[Value]:
+    """Vectors of the first, second ... elements of all rows, which have a block of elements."""
+    block = rows[0].lanes
+    found = [_joined(b, rows[i::block]) for i in range(block)]
+    if block >= 2:
+        found = _zipped(b, found, 1, block)
+    if block == 4:
+        found = _zipped(b, found, 2, block)
+        found = [found[0], found[2], found[1], found[3]]
+    return found
+
+
+def _joined(b: Builder, parts: list[Value]) -> Value:
+    while len(parts) > 1:
+        parts = [b.shuffle(x, y, range(2 * x.lanes)) for x, y in zip(parts[::2], parts[1::2])]
+    return parts[0]
+
+
+def _zipped(b: Builder, rows: list[Value], size: int, block: int) -> list[Value]:
     """Rows `size` apart, chunk by chunk in turn: the low halves of their blocks, then the high."""
     lanes = rows[0].lanes
     found = list(rows)
-    for i in range(len(rows)):
-        if not i & size:
-            for high in (0, 1):
-                places = [source * lanes + start + high * block // 2 + chunk * size + j
-                          for start in range(0, lanes, block)
-                          for chunk in range(block // 2 // size)
-                          for source in (0, 1) for j in range(size)]
-                found[i + high * size] = b.shuffle(rows[i], rows[i + size], places)
-    return _bit_reversed(found) if size * 2 == block and block == 4 else found
-
-
-def _bit_reversed(rows: list[Value]) -> list[Value]:
-    return [rows[0], rows[2], rows[1], rows[3]]
-
-
-def _transposed_blocks(b: Builder, rows: list[Value], block: int) -> list[Value]:
-    """Block j of row i becomes block i of row j, of one, two or four rows."""
-    lanes = rows[0].lanes
-    if len(rows) == 1:
-        return rows
-    half = lanes // 2
-
-    def pick(x: Value, y: Value, first: Sequence[int]) -> Value:
-        return b.shuffle(x, y, [*first, *(lanes + i for i in first)])
-
-    halves = [[pick(x, y, range(start, start + half)) for x, y in zip(rows[::2], rows[1::2])]
-              for start in (0, half)]
-    if len(rows) == 2:
-        return [halves[0][0], halves[1][0]]
-    return [pick(*pair, [2 * block * j + block * odd + i for j in (0, 1) for i in range(block)])
-            for pair in halves for odd in (0, 1)]
+    for i in (i for i in range(block) if not i & size):
+        for high in (0, 1):
+            places = [source * lanes + start + high * block // 2 + chunk * size + j
+                      for start in range(0, lanes, block) for chunk in range(block // 2 // size)
+                      for source in (0, 1) for j in range(size)]
+            found[i + high * size] = b.shuffle(rows[i], rows[i + size], places)
+    return found

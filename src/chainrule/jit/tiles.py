@@ -13,7 +13,7 @@ from math import ceil
 
 from .access import Contraction, Reader, linear, matrix, multiply_add, split
 from .emit import BITS, Builder, Index, Value
-from .packing import pack_panel, pack_row, pieces, transposed
+from .packing import block_of, pack_panel, pack_row, pieces, turned
 from .simple import Finish
 
 
@@ -248,8 +248,8 @@ class _Kernel:
         if t.turned:
             self._turn()
             tile = _Lines(self.at(tiled.at_turned), t.rows, self._column(panel), self.row)
-            self._finish_lines(tile, self.c.columns, columns, self.c.rows, rows, turn_lanes(t.lanes, t.rows),
-                               tiled.m % t.rows == 0)
+            self._finish_lines(tile, self.c.columns, columns, self.c.rows, rows,
+                               turn_lanes(t.lanes, t.rows), tiled.m % t.rows == 0)
         else:
             tile = _Lines(b.scratch, t.width, self.row, self._column(panel))
             self._finish_lines(tile, self.c.rows, rows, self.c.columns, columns, t.lanes,
@@ -265,14 +265,14 @@ class _Kernel:
     def _turn(self) -> None:
         """The tile transposed, behind it in scratch."""
         b, t, elem = self.b, self.t, self.c.elem
-        side = turn_lanes(t.lanes, t.rows)
-        turned = self.at(self.tiled.at_turned)
-        with b.loop(0, t.rows, side) as row, b.loop(0, t.width, side) as column:
+        side, block = turn_lanes(t.lanes, t.rows), block_of(elem, t.lanes)
+        out = self.at(self.tiled.at_turned)
+        with b.loop(0, t.rows, side) as row, b.loop(0, t.width, block) as column:
             start = b.offset(b.scratch, elem, row * t.width + column)
-            out = b.offset(turned, elem, column * t.rows + row)
-            square = [b.load(start, i * t.width, elem, side) for i in range(side)]
-            for i, line in enumerate(transposed(b, square)):
-                b.store(out, i * t.rows, line)
+            to = b.offset(out, elem, column * t.rows + row)
+            square = [b.load(start, i * t.width, elem, block) for i in range(side)]
+            for i, line in enumerate(turned(b, square)):
+                b.store(to, i * t.rows, line)
 
     def _finish_lines(self, tile: _Lines, outer, lines, along, span, lanes: int,
                       whole: bool) -> None:
