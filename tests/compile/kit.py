@@ -18,7 +18,7 @@ def bits(tree: Any) -> Any:
         value = tree.detach().numpy()
         return (value.dtype.str, value.shape, value.tobytes())
     if isinstance(tree, dict):
-        return {k: bits(v) for k, v in tree.items()}
+        return [(k if isinstance(k, (str, int)) else "", bits(v)) for k, v in tree.items()]
     if isinstance(tree, (list, tuple)):
         return [bits(v) for v in tree]
     return tree

@@ -23,6 +23,9 @@ Each way in which a cached step could go stale has a test of its own:
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+
 import numpy as np
 import pytest
 
@@ -31,7 +34,7 @@ from chainrule import nn
 from chainrule import optim as optimizers
 from chainrule.nn import functional as F
 
-from .kit import bits, mlp, regression, same, skipped, training
+from .kit import Run, bits, mlp, regression, same, skipped, training
 
 
 # -------------------------------------------------------------------------- the model changes
@@ -174,7 +177,7 @@ def _optimizer_changes():
 
     return {
         "lr": set_option(lr=0.01), "lr often": decrease, "lr an int": set_option(lr=1),
-        "lr a tensor": set_option(lr=torch.tensor(0.02)),
+        "lr a tensor": lambda opt: opt.param_groups[0].update(lr=torch.tensor(0.02)),
         "weight decay": set_option(weight_decay=0.3), "momentum": set_option(momentum=0.3),
         "no momentum": set_option(momentum=0.0), "betas": set_option(betas=(0.3, 0.4)),
         "maximize": set_option(maximize=True), "nesterov": set_option(nesterov=True),
@@ -407,3 +410,69 @@ def test_side_effects_happen(name, capsys):
         assert len(state) == 14
     elif name == "count":
         assert state.shift == 14
+
+
+# -------------------------------------------------------------------------- all of it together
+def _anything():
+    """Changes that may come between any two calls, as functions of a Run."""
+    module = _module_changes()
+    optimizer = {k: f for k, f in _optimizer_changes().items()
+                 if k not in ("betas", "eps", "amsgrad off", "fewer parameters", "another group")}
+    found = [lambda run, f=f: f(run.modules[0]) for f in module.values()]
+    found += [lambda run, f=f: f(run.opt) for f in optimizer.values()]
+
+    def refresh(run):
+        """Let the optimizer have the parameters that the module has now."""
+        run.opt.param_groups[0]["params"][:] = list(run.modules[0].parameters())
+
+    def scale_gradients(run):
+        for p in run.modules[0].parameters():
+            if p.grad is not None:
+                p.grad.mul_(0.5)
+
+    return [
+        *found, refresh, scale_gradients,
+        lambda run: run.modules[0].train(), lambda run: run.modules[0].eval(),
+        lambda run: run.opt.zero_grad(), lambda run: run.opt.zero_grad(set_to_none=False),
+        lambda run: run.modules[0].requires_grad_(True), lambda run: torch.manual_seed(5),
+        lambda run: run.keep.extend(run.modules[0].parameters()),
+        lambda run: run.keep.extend(p.detach() for p in run.modules[0].parameters()),
+        lambda run: run.keep.extend(p.grad for p in run.modules[0].parameters()),
+        lambda run: run.keep.extend(2 * p for p in run.modules[0].parameters()),
+        lambda run: run.keep.clear(), lambda run: None, lambda run: None, lambda run: None,
+    ]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_changes_in_any_order(seed):
+    rng = np.random.default_rng(seed)
+    changes = _anything()
+    plan = {int(i): rng.choice(len(changes), 2) for i in rng.choice(60, 25, replace=False)}
+
+    def make(wrap):
+        run = scaled(lambda f: f)
+        opt, model = run.opt, run.modules[0]
+        x, y = torch.rand(4, 3), torch.rand(4, 3)
+        opt.param_groups[0]["momentum"] = 0.9
+        clears = seed % 2
+
+        def step():
+            if clears:
+                opt.zero_grad()
+            loss = F.mse_loss(F.dropout(model(x), 0.2, model.training), y)
+            if loss.requires_grad:
+                loss.backward()
+            nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 0.5)
+            opt.step()
+            return loss
+
+        return Run(wrap(step), model, opt=opt, keep=[])
+
+    def between(run, i):
+        for k in plan.get(i, ()):
+            with contextlib.suppress(AttributeError, RuntimeError):  # a bias is gone, or frozen
+                changes[k](run)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        same(make, calls=60, between=between)
