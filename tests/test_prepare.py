@@ -15,7 +15,7 @@ from chainrule.ops import elementwise as ew
 from chainrule.ops import movement as mv
 from chainrule.ops import reduction as rd
 from chainrule.ops.contraction import contract
-from chainrule.ops.op import reshape, sum_
+from chainrule.ops.op import expand, reshape, sum_
 from chainrule.prepare import prepare
 from chainrule.rewrite import rewrite
 
@@ -238,3 +238,46 @@ def test_large_products_are_taken_in_blocks(n):
 
 def test_counts_stay_integers():
     check(sum_(leaf(np.arange(1 << 15) % 3), axis=(0,)))
+
+
+def test_factors_leave_a_sum():
+    x, y, c = draw(0, 6, 5), draw(1, 6, 5), draw(2, 6, 1)
+    a = sum_(-(x * c) * y / expand(c, shape=(6, 5)), axis=(1,))
+    b = sum_(x * (y * 3.0), axis=(1,))
+    after = check(a, b)
+    assert names(after).count("sum") == 1
+
+
+def test_a_sum_of_normalised_values_needs_no_pass_of_its_own():
+    x, y, c = draw(0, 6, 5), draw(1, 6, 5), draw(2, 6, 1)
+    s, t = sum_(x * y, axis=(1,)), sum_(x, axis=(1,))
+    scaled = x * c + y * reshape(s, shape=(6, 1))
+    after = check(sum_(scaled, axis=(1,)), t, sum_(y, axis=(1,)), scaled)
+    assert names(after).count("sum") == 3
+
+
+def test_what_was_centred_is_summed_as_it_is():
+    x = leaf(1e9 + np.random.default_rng(0).standard_normal((6, 5)))
+    mean = expand(reshape(sum_(x, axis=(1,)) / 5, shape=(6, 1)), shape=(6, 5))
+    y = draw(1, 6, 5)
+    check(sum_((x - mean) * 2.0, axis=(1,)), sum_((x - mean) * y, axis=(1,)), sum_(y, axis=(1,)))
+
+
+def test_products_that_others_need_are_not_undone():
+    x, c = draw(0, 6, 5), draw(1, 6, 1)
+    scaled = ew.exp(x) * c
+    before = names([rewrite([scaled])[0]])
+    after = check(scaled, sum_(scaled, axis=(1,)))
+    assert names(after).count("exp") == before.count("exp") == 1
+    assert names(after).count("mul") == 1
+
+
+@pytest.mark.parametrize("make", [
+    lambda: torch.nn.BatchNorm2d(3), lambda: torch.nn.LayerNorm([3, 4, 4]),
+    lambda: torch.nn.GroupNorm(3, 3), lambda: torch.nn.InstanceNorm2d(3)],
+    ids=["batch", "layer", "group", "instance"])
+def test_gradients_of_normalisations(make):
+    norm = make().double()
+    x = tensor(0, 5, 3, 4, 4)
+    loss = (norm(x) * tensor(1, 5, 3, 4, 4)).sum()
+    check(loss, *torch.autograd.grad(loss, [x, *norm.parameters()]))

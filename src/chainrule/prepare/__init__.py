@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from ..graph import Node
 from ..rewrite import rewrite
 from .blocks import split_reductions
+from .factors import take_out_factors
 from .local import simplify_more
 from .sums import join_pads, merge_products
 
@@ -21,4 +22,5 @@ __all__ = ["prepare"]
 def prepare(outputs: Sequence[Node]) -> list[Node]:
     """The same outputs, from a graph that runs faster."""
     outputs = rewrite(join_pads(simplify_more(outputs)))
-    return rewrite(split_reductions(merge_products(outputs)))
+    outputs = rewrite(take_out_factors(merge_products(outputs)))
+    return rewrite(split_reductions(outputs))

@@ -8,7 +8,7 @@ problem of stride 1 with fewer taps, and the results are interleaved.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import product
 from math import gcd, prod
@@ -94,10 +94,9 @@ def folded(x: Node, bounds: Bounds, own: bool, stride, dilation) -> Node | None:
         return None
     axes = []
     for n, k, s, d, (start, stop, _) in zip(counts, size, stride, dilation, bounds):
-        d = d if k > 1 else 1
-        axes.append(Axis(n, k, s if n > 1 else (k - 1) * d + 1, d, start, stop - start))
-    if all(a.stride >= a.reach for a in axes):
-        return _side_by_side(x, axes)
+        axes.append(Axis(n, k, s if n > 1 else 1, d if k > 1 else 1, start, stop - start))
+    if all(a.stride >= a.reach or a.count == 1 for a in axes):
+        return _side_by_side(x, [replace(a, stride=max(a.stride, a.reach)) for a in axes])
     if prod(a.stride for a in axes) > MOST_RESIDUES:
         return None
     problem = _spread_product(x, axes) if own and pending(x, contract) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 
 from ..graph import Node
 from ..ops import elementwise as ew
@@ -14,10 +13,9 @@ from ..ops.contraction import contract
 from ..ops.movement import Bounds
 from ..ops.op import Op, expand, reshape, sum_
 from ..rewrite import again, rebuild
-from ..shapes import spec
+from .factors import summed
 from .folds import folded
 from .moves import (
-    constant,
     expanded,
     is_constant,
     joined,
@@ -131,17 +129,7 @@ def _adds_to_zeros(x: Node) -> bool:
 def _summed(x: Node, axes: tuple[int, ...]) -> Node:
     if _adds_to_zeros(x) and x.op is ix.scatter_add and x.attrs["axis"] in axes:
         return sum_(x.inputs[2], axis=axes)
-    if pending(x, ew.constant):
-        z = constant(x.attrs["value"], spec((1,) * x.ndim, x.dtype))
-    else:
-        z = x.inputs[0] if pending(x, expand) and x.inputs[0].ndim == x.ndim else x
-    same = [a for a in axes if z.shape[a] != x.shape[a]]
-    if not same:
-        return sum_(x, axis=axes)
-    # The sum of n equal numbers is n times one of them.
-    n = constant(prod([x.shape[a] for a in same]), spec((), x.dtype))
-    shape = tuple([1 if a in same else n for a, n in enumerate(x.shape)])
-    return ew.mul(sum_(expanded(z, shape), axis=axes), n)
+    return summed(x, axes)
 
 
 def simplify_more(outputs: Sequence[Node]) -> list[Node]:
