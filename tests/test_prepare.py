@@ -281,3 +281,65 @@ def test_gradients_of_normalisations(make):
     x = tensor(0, 5, 3, 4, 4)
     loss = (norm(x) * tensor(1, 5, 3, 4, 4)).sum()
     check(loss, *torch.autograd.grad(loss, [x, *norm.parameters()]))
+
+
+# --------------------------------------------------------------------------- products
+@st.composite
+def products(draw):
+    size = {a: draw(st.integers(1, 4)) for a in range(6)}
+    names = draw(st.permutations(range(6)))
+    kinds = [draw(st.sampled_from(["batch", "inner", "row", "column"])) for _ in names]
+    with_x = [a for a, k in zip(names, kinds) if k != "column"]
+    with_y = [a for a, k in zip(names, kinds) if k != "row"]
+    out = [a for a, k in zip(names, kinds) if k != "inner"]
+    xl, yl, ol = (tuple(draw(st.permutations(ls))) for ls in (with_x, with_y, out))
+    return size, (xl, yl, ol)
+
+
+def operand(draw_, seed, shape):
+    """Something with the shape that the rules see through."""
+    how = draw_(st.sampled_from(["leaf", "stretched", "padded", "turned", "constant", "cut"]))
+    if how == "stretched":
+        some = tuple(draw_(st.sampled_from([1, n])) for n in shape)
+        return expand(draw(seed, *some), shape=shape)
+    if how == "padded":
+        widths = tuple((draw_(st.integers(0, n - 1)), 0, 0) for n in shape)
+        return mv.pad(draw(seed, *(n - lo for n, (lo, _, _) in zip(shape, widths))), widths=widths)
+    if how == "turned":
+        return mv.permute(draw(seed, *shape[::-1]), axes=tuple(range(len(shape)))[::-1])
+    if how == "constant":
+        return ew.constant(value=2.5, like=draw(seed, *shape).spec)
+    if how == "cut":
+        bounds = tuple((1, n + 1, 1) for n in shape)
+        return mv.slice_(draw(seed, *(n + 2 for n in shape)), bounds=bounds)
+    return draw(seed, *shape)
+
+
+@given(products(), st.data())
+@settings(max_examples=200, deadline=None)
+def test_contractions_of_anything(case, data):
+    size, (xl, yl, ol) = case
+    x = operand(data.draw, 0, tuple(size[a] for a in xl))
+    y = operand(data.draw, 1, tuple(size[a] for a in yl))
+    out = contract(x, y, labels=(xl, yl, ol))
+    if data.draw(st.booleans()):
+        out = mv.permute(out, axes=tuple(range(out.ndim))[::-1])
+    if data.draw(st.booleans()):
+        out = mv.slice_(out, bounds=tuple((n // 2, n, 1) for n in out.shape))
+    check(out)
+
+
+def test_outer_and_inner_products_are_no_contractions():
+    x, y = draw(0, 3, 4), draw(1, 5, 4)
+    outer = contract(draw(2, 3), draw(3, 5), labels=((0,), (1,), (0, 1)))
+    inner = contract(x, draw(4, 3, 4), labels=((0, 1), (0, 1), (0,)))
+    twice = contract(expand(draw(5, 3, 1), shape=(3, 4)), y, labels=((0, 1), (2, 1), (0, 2)))
+    ones = contract(ew.fill(x, 1.0), y, labels=((0, 1), (2, 1), (0, 2)))
+    assert "contract" not in names(check(outer, inner, twice, ones))
+
+
+def test_zeros_are_not_multiplied():
+    x = mv.pad(draw(0, 2, 3), widths=((1, 4, 0), (0, 5, 0)))
+    after = check(contract(x, draw(1, 8, 6), labels=((0, 1), (1, 2), (0, 2))))
+    (product,) = [n for n in toposort(after) if n.name == "contract"]
+    assert [x.shape for x in product.inputs] == [(2, 3), (3, 6)]

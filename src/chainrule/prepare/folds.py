@@ -20,7 +20,7 @@ from ..ops.contraction import contract
 from ..ops.movement import Bounds
 from ..shapes import spec
 from .moves import constant, flipped, joined, padded, pending, permuted, reshaped, sliced, whole
-from .products import Three, contracted
+from .products import Three, contracted, relabelled
 
 MOST_TAPS = 36  # a sum of more is left to the op itself
 MOST_RESIDUES = 36
@@ -96,7 +96,8 @@ def folded(x: Node, bounds: Bounds, own: bool, stride, dilation) -> Node | None:
     for n, k, s, d, (start, stop, _) in zip(counts, size, stride, dilation, bounds):
         axes.append(Axis(n, k, s if n > 1 else 1, d if k > 1 else 1, start, stop - start))
     if all(a.stride >= a.reach or a.count == 1 for a in axes):
-        return _side_by_side(x, [replace(a, stride=max(a.stride, a.reach)) for a in axes])
+        disjoint = [replace(a, stride=max(a.stride, a.reach)) for a in axes]
+        return _side_by_side(x, disjoint, own)
     if prod(a.stride for a in axes) > MOST_RESIDUES:
         return None
     problem = _spread_product(x, axes) if own and pending(x, contract) else None
@@ -105,11 +106,12 @@ def folded(x: Node, bounds: Bounds, own: bool, stride, dilation) -> Node | None:
     return problem and _interleaved(x, axes, problem)
 
 
-def _side_by_side(x: Node, axes: Sequence[Axis]) -> Node:
+def _side_by_side(x: Node, axes: Sequence[Axis], own: bool) -> Node:
     """Windows that do not overlap: every place has one tap of one window, or none."""
     rank, lead = len(axes), x.ndim - 2 * len(axes)
     outer = x.shape[:lead]
-    x = permuted(x, (*range(lead), *(lead + i + k * rank for i in range(rank) for k in (0, 1))))
+    turn = relabelled if own and pending(x, contract) else permuted
+    x = turn(x, (*range(lead), *(lead + i + k * rank for i in range(rank) for k in (0, 1))))
     if any(a.dilation > 1 for a in axes):
         x = reshaped(x, (*outer, *(n for a in axes for n in (a.count, a.size, 1))))
         x = padded(x, [(0, 0)] * lead + [w for a in axes for w in ((0, 0),) * 2 + (

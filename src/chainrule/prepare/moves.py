@@ -96,13 +96,13 @@ def padded(x: Node, widths: Sequence[tuple[int, int]]) -> Node:
     more = [(max(lo, 0), max(hi, 0), 0) for lo, hi in widths]
     if not any(map(any, more)):
         return x
-    if pending(x, mv.pad) and _is_border(x):
+    if pending(x, mv.pad) and is_border(x):
         more = [(a + c, b + d, 0) for (a, b, _), (c, d, _) in zip(more, x.attrs["widths"])]
         x = x.inputs[0]
     return mv.pad(x, widths=tuple(more))
 
 
-def _is_border(x: Node) -> bool:
+def is_border(x: Node) -> bool:
     """Whether a padding puts nothing between the elements."""
     return not any(inner for _, _, inner in x.attrs["widths"])
 
@@ -176,7 +176,7 @@ def _of_rows(z: Node, x: Node, bounds: Bounds) -> Node | None:
 def _of_pad(x: Node, bounds: Bounds) -> Node | None:
     (z,) = x.inputs
     shape = sliced_shape(bounds)
-    if not _is_border(x) or 0 in shape:
+    if not is_border(x) or 0 in shape:
         return None
     inner, widths = [], []
     for n, (lo, _, _), (start, _, step), count in zip(z.shape, x.attrs["widths"], bounds, shape):

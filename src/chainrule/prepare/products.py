@@ -14,7 +14,17 @@ from ..ops.contraction import Labels, contract
 from ..ops.movement import Bounds
 from ..ops.op import expand, sum_
 from ..shapes import spec
-from .moves import constant, expanded, pending, permuted, reshaped, sliced, without
+from .moves import (
+    constant,
+    expanded,
+    is_border,
+    padded,
+    pending,
+    permuted,
+    reshaped,
+    sliced,
+    without,
+)
 
 Three = tuple[Labels, Labels, Labels]
 
@@ -26,6 +36,10 @@ def contracted(x: Node, y: Node, labels: Three) -> Node:
     y, yl = _unpermuted(y, yl)
     if not x.dtype.is_floating_point:
         return contract(x, y, labels=(xl, yl, ol))
+    if pending(x, mv.pad) or pending(y, mv.pad):
+        found = _unpadded(x, y, (xl, yl, ol))
+        if found is not None:
+            return found
     size = dict(zip(xl, x.shape)) | dict(zip(yl, y.shape))
     shape = tuple([size[a] for a in ol])
     for _ in range(2):  # the one operand, then the other
@@ -40,6 +54,30 @@ def _unpermuted(x: Node, labels: Labels) -> tuple[Node, Labels]:
         found = dict(zip(x.attrs["axes"], labels))
         x, labels = x.inputs[0], tuple([found[a] for a in range(x.ndim)])
     return x, labels
+
+
+def _unpadded(x: Node, y: Node, labels: Three) -> Node | None:
+    """Zeros around an operand are not multiplied: the other one is cut, the result is padded."""
+    xl, yl, ol = labels
+    (x, around_x), (y, around_y) = _core(x, xl), _core(y, yl)
+    if not (around_x or around_y) or around_x.keys() & around_y.keys():
+        return None
+    x, y = _cut(x, xl, around_y), _cut(y, yl, around_x)
+    outside = around_x | around_y
+    return padded(contracted(x, y, labels), [outside.get(a, (0, 0)) for a in ol])
+
+
+def _cut(x: Node, labels: Labels, outside: dict[int, tuple[int, int]]) -> Node:
+    widths = [outside.get(a, (0, 0)) for a in labels]
+    return padded(x, [(-lo, -hi) for lo, hi in widths])
+
+
+def _core(x: Node, labels: Labels) -> tuple[Node, dict[int, tuple[int, int]]]:
+    """x without its border of zeros, and how wide that is along which labels."""
+    if not pending(x, mv.pad) or not is_border(x):
+        return x, {}
+    widths = zip(labels, x.attrs["widths"])
+    return x.inputs[0], {a: (lo, hi) for a, (lo, hi, _) in widths if lo or hi}
 
 
 def _unstretched(x: Node, xl: Labels, y: Node, yl: Labels, ol: Labels):
