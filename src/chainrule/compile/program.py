@@ -36,10 +36,12 @@ def runner(outputs: Sequence[Node], leaves: Sequence[Node]) -> Program:
 def _native(outputs: Sequence[Node], leaves: Sequence[Node], interpreted: Program) -> Program:
     from ..jit.program import Fault
     from ..jit.program import Program as Native
+    from ..jit.resident import Resident
 
     constants = [n for n in toposort(outputs) if n.op is None and n.value is not None]
     known = [n.value for n in constants]
-    run = Native(outputs, [*leaves, *constants]).run
+    native = Native(outputs, [*leaves, *constants])
+    run = Resident(native) if Resident.fits(native) else native.run
 
     def program(values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         try:
