@@ -448,20 +448,44 @@ class Builder:
             return 0
         return self._emit(f"urem {x!r}, {self.number(n, x.elem, x.lanes).ref}", x.elem, x.lanes)
 
-    def has_scalef(self, x: Value) -> bool:
-        """Whether x 2^n is one instruction of the host for these lanes."""
-        return self.target.name == "avx512" and BITS[x.elem] * x.lanes in (128, 256, 512)
+    def splits_floats(self, x: Value) -> bool:
+        """Whether `scalef`, `exponent` and `mantissa` are instructions of the host for x."""
+        return self.target.name == "avx512" and BITS[x.elem] * x.lanes >= 128
 
     def scalef(self, x: Value, n: Value) -> Value:
-        """x 2^n, rounded once, of a whole number n of the type of x (see has_scalef)."""
-        width, short = BITS[x.elem] * x.lanes, "ps" if x.elem == "float32" else "pd"
-        name = f"llvm.x86.avx512.mask.scalef.{short}.{width}"
-        rounding = ", i32" if width == 512 else ""
-        mask = f"i{max(x.lanes, 8)}"
-        self._declare(name, f"{x.type} @{name}({x.type}, {x.type}, {x.type}, {mask}{rounding})")
-        rounding = ", i32 4" if width == 512 else ""
-        return self._emit(f"call {x.type} @{name}({x!r}, {n!r}, {x!r}, {mask} -1{rounding})",
-                          x.elem, x.lanes)
+        """x 2^n, rounded once, of a whole number n of the type of x."""
+        return self._avx512("scalef", x, n)
+
+    def exponent(self, x: Value) -> Value:
+        """floor(log2 |x|): -inf of 0, inf of an infinity."""
+        return self._avx512("getexp", x)
+
+    def mantissa(self, x: Value) -> Value:
+        """x / 2^n where that is in [3/4, 3/2); 1 of 0 and inf, NaN of what is negative."""
+        return self._avx512("getmant", x, 15)
+
+    def _avx512(self, name: str, x: Value, *others: Value | int) -> Value:
+        """An intrinsic on all lanes, rounding as always (4)."""
+        width = BITS[x.elem] * x.lanes
+        if width > 512:
+            return self._by_halves(lambda *halves: self._avx512(name, *halves), x, *others)
+        name = f"llvm.x86.avx512.mask.{name}.{'ps' if x.elem == 'float32' else 'pd'}.{width}"
+        args = [f"i32 {y}" if isinstance(y, int) else repr(y) for y in (x, *others, x)]
+        args += [f"i{max(x.lanes, 8)} -1"] + (["i32 4"] if width == 512 else [])
+        types = ["i32" if isinstance(y, int) else y.type for y in (x, *others, x)]
+        types += [arg.split()[0] for arg in args[len(types):]]
+        self._declare(name, f"{x.type} @{name}({', '.join(types)})")
+        return self._emit(f"call {x.type} @{name}({', '.join(args)})", x.elem, x.lanes)
+
+    def _by_halves(self, write, *values: Value | int) -> Value:
+        """write(*values), for the first and the second half of the lanes each."""
+        lanes = next(x.lanes for x in values if isinstance(x, Value))
+        low, high = (
+            write(*(self.shuffle(x, None, range(start, start + lanes // 2))
+                    if isinstance(x, Value) else x for x in values))
+            for start in (0, lanes // 2)
+        )
+        return self.shuffle(low, high, range(lanes))
 
     # ------------------------------------------------------------------ lanes
     def any(self, x: Value) -> Value:

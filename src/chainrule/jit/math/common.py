@@ -78,6 +78,15 @@ def nearest(b: Builder, x: Value, factor: float) -> Value:
     return b.fma(x, factor, b.like(magic, x)) - magic
 
 
+def nearest_power(b: Builder, x: Value, factor: float, times: int = 0) -> tuple[Value, Value]:
+    """The same, n, and 2^(n + times), which must be a normal number."""
+    form = FORMATS[x.elem]
+    magic = form.magic + form.bias + times
+    lifted = b.fma(x, factor, b.like(magic, x))
+    power = b.bitcast(b.bitcast(lifted, form.whole) << form.digits, x.elem)
+    return lifted - magic, power
+
+
 def power_of_two(b: Builder, n: Value) -> Value:
     """2^n of a whole n for which that is a normal number."""
     form = FORMATS[n.elem]
@@ -88,7 +97,7 @@ def power_of_two(b: Builder, n: Value) -> Value:
 def scale(b: Builder, x: Value, n: Value) -> Value:
     """x 2^n, rounded once, also where that overflows or is subnormal."""
     form = FORMATS[x.elem]
-    if b.has_scalef(x):
+    if b.splits_floats(x):
         return b.scalef(x, n)
     # Two factors, because one is not always a normal number.
     whole = b.bitcast(n + (form.magic + 2 * form.bias), UNSIGNED[x.elem])

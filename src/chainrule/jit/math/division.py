@@ -99,13 +99,13 @@ def _float_fmod(b: Builder, x: Value, y: Value) -> Value:
     far = b.compare("ge", size, step * 2.0**digits) & b.compare("lt", size, INF)
     far = far & b.compare("gt", step, 0.0)
     with b.when(b.any(far)):
-        rest = b.variable(size)
+        left = b.variable(size)
         with b.loop(0, -(-highest // digits) + 1) as i:
             n = b.max(b.cast(highest - i * digits, "float64"), 0.0)
             lifted = scale(b, step, b.splat(n, x.lanes))
-            here = b.compare("lt", lifted, INF) & b.compare("le", lifted, rest.get())
-            rest.set(b.select(here, _rest(b, rest.get(), lifted, short), rest.get()))
-        result.set(b.select(far, rest.get(), result.get()))
+            here = b.compare("lt", lifted, INF) & b.compare("le", lifted, left.get())
+            left.set(b.select(here, _rest(b, left.get(), lifted, short), left.get()))
+        result.set(b.select(far, left.get(), result.get()))
     infinite = b.compare("eq", step, INF) & b.compare("lt", size, INF)
     rest = b.select(infinite, size, result.get())
     return with_sign(b, b.cast(rest, x.elem), x)

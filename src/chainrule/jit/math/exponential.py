@@ -12,6 +12,7 @@ from .common import (
     at_most,
     horner,
     nearest,
+    nearest_power,
     power_of_two,
     reduced,
     scale,
@@ -95,19 +96,14 @@ def sigmoid(b: Builder, x: Value) -> Value:
     return b.fma(-top, e / (e + 1.0), top)
 
 
-def _expm1_parts(b: Builder, x: Value) -> tuple[Value, Value]:
-    """q and n where exp(x) = 2^n (1 + q)."""
-    n = nearest(b, x, LOG2E)
-    r = reduced(b, x, n, LN2_PARTS[x.elem])
-    return b.fma(r * r, horner(b, r, _EXPM1[x.elem]), r), n
-
-
 def expm1(b: Builder, x: Value) -> Value:
     low, high = {"float32": (-18.0, 89.0), "float64": (-38.0, 710.0)}[x.elem]
-    q, n = _expm1_parts(b, at_least(b, at_most(b, x, high), low))
+    bounded = at_least(b, at_most(b, x, high), low)
     # Half of it first: 2^n itself may be infinite where the result is not.
-    half = power_of_two(b, n - 1.0)
-    half = b.fma(half, q, half - 0.5)
+    n, power = nearest_power(b, bounded, LOG2E, -1)
+    r = reduced(b, bounded, n, LN2_PARTS[x.elem])
+    q = b.fma(r * r, horner(b, r, _EXPM1[x.elem]), r)
+    half = b.fma(power, q, power - 0.5)
     # The sum of a zero and 0 has lost its sign.
     return with_sign(b, half + half, x)
 
@@ -116,11 +112,12 @@ def tanh(b: Builder, x: Value) -> Value:
     """With E = expm1(2 |x|) / 2, E / (E + 1)."""
     size = b.abs(x)
     bounded = at_most(b, size, 10.0 if x.elem == "float32" else 20.0)
-    n = nearest(b, bounded, 2 * LOG2E)
-    high, low = LN2_PARTS[x.elem]
-    r = reduced(b, bounded, n, (high / 2, low / 2))
+    n, power = nearest_power(b, bounded, 2 * LOG2E)
+    parts = [part / 2 for part in LN2_PARTS[x.elem]]
+    if x.elem == "float32" and b.target.fma:
+        parts = [LN2 / 2]  # n is small
+    r = reduced(b, bounded, n, parts)
     q = b.fma(r * r, horner(b, r, _TANH[x.elem]), r)
-    power = power_of_two(b, n)
     half = b.fma(power, q, b.fma(power, 0.5, b.like(-0.5, x)))
     result = half / (half + 1.0)
     if x.elem == "float32":  # where E + 1 has lost digits of E, a polynomial
@@ -133,6 +130,9 @@ def tanh(b: Builder, x: Value) -> Value:
 # --------------------------------------------------------------------------- log
 def split(b: Builder, x: Value) -> tuple[Value, Value]:
     """m and e where x = m 2^e and 3/4 <= m < 3/2, of a positive finite number."""
+    if b.splits_floats(x):
+        m = b.mantissa(x)
+        return m, b.exponent(x) - b.exponent(m)
     form = FORMATS[x.elem]
     tiny = b.compare("lt", x, 2.0 ** (1 - form.bias))
     whole = b.bitcast(b.select(tiny, x * 2.0 ** (form.digits + 1), x), form.whole)
@@ -164,6 +164,8 @@ def _log1p(b: Builder, f: Value) -> Value:
 
 def _finish_log(b: Builder, y: Value, x: Value) -> Value:
     """The log of what is no positive finite number is -inf, inf or NaN."""
+    if b.splits_floats(x):
+        return y  # from its exponent and mantissa, it is that already
     special = b.select(b.compare("eq", x, 0.0), -INF, b.select(b.compare("lt", x, 0.0), NAN, x))
     return b.select(b.compare("gt", x, 0.0) & b.compare("lt", x, INF), y, special)
 
@@ -175,6 +177,8 @@ def log(b: Builder, x: Value) -> Value:
 
 def _with_exponent(b: Builder, y: Value, e: Value) -> Value:
     """y + e ln 2"""
+    if y.elem == "float32" and b.target.fma:
+        return b.fma(e, LN2, y)
     high, low = LN2_PARTS[y.elem]
     return b.fma(e, high, b.fma(e, low, y))
 
@@ -200,14 +204,10 @@ _LOG10_2_PARTS = {
 
 def log1p(b: Builder, x: Value) -> Value:
     """With 1 + x = m 2^e, m - 1 is (2^-e - 1) + 2^-e x, which loses nothing."""
-    m, e = split(b, x + 1.0)
+    more = x + 1.0
+    m, e = split(b, more)
     small = power_of_two(b, -e)
     f = b.fma(small, x, small - 1.0)
-    f = b.select(b.compare("lt", e, 100.0), f, m - 1.0)  # 2^-e may be too small a number
-    y = _with_exponent(b, _log1p(b, f), e)
-    y = b.select(b.compare("gt", x, -1.0) & b.compare("lt", x, INF), y,
-                 b.select(b.compare("eq", x, -1.0), -INF,
-                          b.select(b.compare("lt", x, -1.0), NAN, x)))
-    return b.select(b.compare("eq", x, 0.0), x, y)
-
-
+    f = b.select(b.compare("lt", b.abs(e), 100.0), f, m - 1.0)  # 2^-e may be no number
+    y = _finish_log(b, _with_exponent(b, _log1p(b, f), e), more)
+    return with_sign(b, y, x)  # -0.0 is kept

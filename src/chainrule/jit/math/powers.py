@@ -47,17 +47,11 @@ def power(b: Builder, x: Value, exponent: Number) -> Value:
 
 
 def product(b: Builder, x: Value, n: int) -> Value:
-    """x^n by squaring."""
-    if n == 0:
-        return b.like(1, x)
-    result = None
-    while True:
-        if n & 1:
-            result = x if result is None else result * x
-        n >>= 1
-        if not n:
-            return result
-        x = x * x
+    """x^n of a whole n >= 0, by squaring."""
+    if n < 2:
+        return x if n else b.like(1, x)
+    half = product(b, x, n // 2)
+    return half * half * x if n % 2 else half * half
 
 
 def _whole_power(b: Builder, x: Value, n: int) -> Value:

@@ -110,33 +110,39 @@ _SINH = {
 
 
 # --------------------------------------------------------------------------- reduction
-def _reduced_angle(b: Builder, x: Value) -> list[Value]:
-    """n, r and what its rounding lost: x = n pi/2 + r, n modulo 4, |r| <= pi/4 or hardly more."""
+def _reduced_angle(b: Builder, x: Value, precise: bool = False) -> list[Value]:
+    """n and r where x = n pi/2 + r, n modulo 4, and |r| <= pi/4 or hardly more.
+
+    If `precise`, also what the rounding of r has lost.
+    """
     limit = 2.0 ** (30 if b.target.fma and x.elem == "float64" else 17)
-    small = _small_angle(b, x)
+    small = _small_angle(b, x, precise)
     results = [b.variable(value) for value in small]
     large = b.compare("ge", b.abs(x), limit)
     with b.when(b.any(large)):
         n, r, lost = _large_angle(b, b.cast(x, "float64"))
         if x.elem == "float32":
             lost = r - b.cast(b.cast(r, "float32"), "float64")
-        for result, new, old in zip(results, (n, r, lost), small, strict=True):
+        for result, new, old in zip(results, (n, r, lost), small, strict=False):
             result.set(b.select(large, b.cast(new, x.elem), old))
     return [result.get() for result in results]
 
 
-def _small_angle(b: Builder, x: Value) -> tuple[Value, Value, Value]:
+def _small_angle(b: Builder, x: Value, precise: bool) -> list[Value]:
     if b.target.fma:
         n = nearest(b, x, 2 / pi)
         first, second, third = _FULL[x.elem]
-        exact = b.fma(n, -first, x)
-        r = b.fma(n, -second, exact)
-        return n, r, b.fma(n, -third, b.fma(n, -second, exact - r))
+        if not precise:
+            return [n, reduced(b, x, n, _FULL[x.elem])]
+        product, more = two_product(b, n, b.like(second, x))
+        r, lost = two_sum(b, b.fma(n, -first, x), -product)  # the first step is exact
+        return [n, r, b.fma(n, -third, lost - more)]
     wide = b.cast(x, "float64")
     n = nearest(b, wide, 2 / pi)
     r = reduced(b, wide, n, _SHORT)
     small = b.cast(r, x.elem)
-    return b.cast(n, x.elem), small, b.cast(r - b.cast(small, "float64"), x.elem)
+    lost = [b.cast(r - b.cast(small, "float64"), x.elem)] if precise else []
+    return [b.cast(n, x.elem), small, *lost]
 
 
 def _large_angle(b: Builder, x: Value) -> tuple[Value, Value, Value]:
@@ -146,7 +152,7 @@ def _large_angle(b: Builder, x: Value) -> tuple[Value, Value, Value]:
     x = x * 2.0**-256
     high = b.bitcast(b.bitcast(x, "int64") & (-1 << 24), "float64")
     low = x - high
-    total, rest = b.variable(b.like(0.0, x)), b.variable(b.like(0.0, x))
+    total, rest, tail = (b.variable(b.like(0.0, x)) for _ in range(3))
     with b.loop(0, len(_DIGITS)) as i:
         digit = b.load(digits, i, "float64")
         for part in (high, low):
@@ -155,11 +161,15 @@ def _large_angle(b: Builder, x: Value) -> tuple[Value, Value, Value]:
             product = product - round_(b, product * 0.25) * 4.0
             sum_, lost = two_sum(b, total.get(), product)
             total.set(sum_)
-            rest.set(rest.get() + lost)
+            sum_, lost = two_sum(b, rest.get(), lost)
+            rest.set(sum_)
+            tail.set(tail.get() + lost)
     n = round_(b, total.get())
-    turns, low = quick_two_sum(b, total.get() - n, rest.get())
+    turns, low = two_sum(b, total.get() - n, rest.get())
+    low = low + tail.get()
     r, lost = two_product(b, turns, b.like(pi / 2, x))
-    return n, r, b.fma(turns, _FULL["float64"][1], b.fma(low, pi / 2, lost))
+    lost = b.fma(turns, _FULL["float64"][1], b.fma(low, pi / 2, lost))
+    return n, *quick_two_sum(b, r, lost)
 
 
 # --------------------------------------------------------------------------- sin, cos, tan
@@ -179,11 +189,11 @@ def _quadrant(b: Builder, n: Value) -> Value:
 
 def _wave(b: Builder, x: Value, shift: int) -> Value:
     """sin(x + shift pi/2)"""
-    n, r, lost = _reduced_angle(b, x)
+    n, r = _reduced_angle(b, x)
     quadrant = _quadrant(b, n) + shift
     z = r * r
     cosine = b.fma(z * z, horner(b, z, _COS[x.elem]), b.fma(z, -0.5, b.like(1.0, z)))
-    sine = b.select(b.compare("eq", r, 0.0), r, _odd(b, r, _SIN, lost))  # -0.0 is kept
+    sine = b.select(b.compare("eq", r, 0.0), r, _odd(b, r, _SIN))  # -0.0 is kept
     value = b.select(b.compare("ne", quadrant & 1, 0), cosine, sine)
     form = FORMATS[x.elem]
     width = 32 if x.elem == "float32" else 64
@@ -199,7 +209,7 @@ def cos(b: Builder, x: Value) -> Value:
 
 
 def tan(b: Builder, x: Value) -> Value:
-    n, r, lost = _reduced_angle(b, x)
+    n, r, lost = _reduced_angle(b, x, precise=True)
     t = with_sign(b, _odd(b, r, _TAN, lost), r)
     turned = b.compare("ne", _quadrant(b, n) & 1, 0)
     return b.select(turned, -1.0, t) / b.select(turned, t, 1.0)
