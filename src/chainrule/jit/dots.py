@@ -31,17 +31,12 @@ class Dots:
         return f"inner products {self.rows} x {self.columns} x {self.lanes}, nothing packed"
 
     @staticmethod
-    def fits(c: Contraction, lanes: int) -> bool:
+    def fits(c: Contraction) -> bool:
         """Whether both operands lie along the inner positions."""
         x, y = matrix(c, c.x, c.rows), matrix(c, c.y, c.columns)
         return (len(c.columns) == 1 and c.extent(c.columns) >= _COLUMNS and c.elem == c.x.elem
                 and c.elem == c.y.elem and x.plain() and y.plain()
                 and x.step(x.inner) == y.step(y.inner) == 1)
-
-    def cycles(self) -> float:
-        sums = self.rows * self.columns
-        steps = ceil(self.k / self.lanes)
-        return self.units * (steps * (max(sums / 2, 4) + 0.7) + 8 * sums + 40)
 
     # ------------------------------------------------------------------ the kernel
     def emit(self, b: Builder, finish: Finish) -> None:

@@ -17,6 +17,8 @@ Finish = Callable[[Builder, Where, int | None, Value, Value | None], None]
 class Simple:
     """A unit is one row and all columns along the last column variable."""
 
+    scratch = 0
+
     def __init__(self, c: Contraction, lanes: int):
         self.c = c
         self.vector = c.columns[-1] if c.columns else None

@@ -66,6 +66,9 @@ class Tiled:
         self.line = _round(self.n, tiling.lanes)  # of a row of partial sums
         self._lay_out_scratch()
 
+    def __str__(self) -> str:
+        return str(self.t)
+
     def _lay_out_scratch(self) -> None:
         """Byte offsets of the tile, the panels and the rows in the worker's memory."""
         t, size = self.t, BITS[self.c.elem] // 8

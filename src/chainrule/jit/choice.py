@@ -1,0 +1,180 @@
+"""Which kernel computes a contraction, and with which sizes: the one that should take the fewest
+cycles on one core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import ceil, gcd, lcm, prod
+from typing import TypeAlias
+
+from .access import Contraction, Matrix, matrix
+from .dots import Dots
+from .emit import BITS, FLOATING
+from .engine import Target
+from .packing import transposable
+from .simple import Simple
+from .tiles import Tiled, Tiling, turn_lanes
+
+Kernel: TypeAlias = Simple | Dots | Tiled
+
+# Bytes of the first and the second cache, and of packed panels that stay in the second beside
+# what else is used.
+_FIRST, _SECOND = 32 << 10, 1 << 20
+_PANELS = 400_000
+# Inner positions of a chunk when a long sum is cut, and the length from which it is.
+_CHUNK, _LONG = 1024, 2048
+
+
+def choose(c: Contraction, target: Target, prefer: int | None) -> Kernel:
+    """`prefer` is the variable along which the result is contiguous."""
+    lanes = target.lanes(c.elem)
+    if c.elem not in FLOATING or 0 in c.sizes or not (c.rows or c.columns):
+        first = c.transposed() if prefer in c.rows or not c.columns else c
+        return Simple(_ordered(first, prefer), lanes)
+    ways = [_ordered(way, prefer) for way in (c, c.transposed()) if way.columns]
+    kernels = [kernel for way in ways for kernel in _kernels(way, target, prefer)]
+    return min(kernels, key=lambda pair: pair[0])[1]
+
+
+def _kernels(c: Contraction, target: Target, prefer: int | None) -> Iterator[tuple[float, Kernel]]:
+    """The kernels with these rows and columns, and their cycles."""
+    lanes = target.lanes(c.elem)
+    # What it takes to write a vector's elements one by one.
+    scattered = c.extent(c.batch + c.rows + c.columns) * (prefer not in (None, c.columns[-1]))
+    yield _simple_cycles(c, lanes) + scattered, Simple(c, lanes)
+    if Dots.fits(c):
+        dots = Dots(c, lanes)
+        yield _dots_cycles(dots) + scattered, dots
+    cycles, tiled = _tiled(c, target, prefer, False)
+    yield cycles + scattered, tiled
+    if prefer in c.rows and c.extent(c.rows) >= lanes:
+        yield _tiled(c, target, prefer, True)
+
+
+def _ordered(c: Contraction, prefer: int | None) -> Contraction:
+    """Variables in the order of memory, but the preferred one last."""
+    def by(access, variables):
+        return tuple(sorted(variables, key=lambda v: (v == prefer, -abs(access.strides[v]))))
+
+    return replace(c, rows=by(c.x, c.rows), columns=by(c.y, c.columns), inner=by(c.x, c.inner))
+
+
+def _simple_cycles(c: Contraction, lanes: int) -> float:
+    """A load of y and a multiply-add at a time."""
+    length = c.sizes[c.columns[-1]]
+    vectors = c.extent(c.batch + c.rows + c.columns[:-1]) * ceil(length / lanes)
+    load = 1.2 if c.y.strides[c.columns[-1]] in (0, 1) else 12
+    step = load + 1 + len(c.x.guards) + len(c.y.guards)
+    k = c.extent(c.inner)
+    # One sum at a time: of short ones, several vectors are under way side by side.
+    return vectors * (k * (step if k <= 16 else max(step, 4)) + 4)
+
+
+def _dots_cycles(dots: Dots) -> float:
+    lines = dots.rows + dots.columns
+    sums, size = dots.rows * dots.columns, BITS[dots.c.elem] // 8
+    step = max(sums / 2, 4) + 0.7
+    if dots.k * lines * size > _SECOND // 2:
+        step = max(step, lines * dots.lanes * size / 12)
+    return dots.units * (ceil(dots.k / dots.lanes) * step + 8 * sums + 40)
+
+
+# ---------------------------------------------------------------------- tiles
+def _tiled(c: Contraction, target: Target, prefer: int | None,
+           turned: bool) -> tuple[float, Tiled]:
+    """The best tiling, and how many cycles it takes."""
+    lanes, size = target.lanes(c.elem), BITS[c.elem] // 8
+    x, y = matrix(c, c.x, c.rows), matrix(c, c.y, c.columns)
+    m, n, k = c.extent(c.rows), c.extent(c.columns), c.extent(c.inner)
+    batch = c.extent(c.batch)
+    pack_x, pack_y = "" if x.plain() else "unit", "unit"
+    if y.plain() and (n == 1 or y.step(y.outer) == 1):
+        crowded = _crowded(y.step(y.inner) * size, min(k, _CHUNK))
+        pack_y = "unit" * (m >= 32 and crowded)
+
+    def estimate(shape: tuple[int, int]) -> float:
+        cycles = _tile_cycles(m, n, k, *shape, lanes, size)
+        return cycles + n * k * _rate(y, y.outer, lanes, shape[1]) if pack_y else cycles
+
+    most = m
+    if not pack_x and 256 > (x.step(x.outer) * size + 128) % 4096:
+        most = min(m, 8)  # rows that meet in the same places of the first cache
+    spare = 4 if target.registers > 16 else 2  # what LLVM wants for itself
+    shapes = _shapes(most, n, target.registers - spare, lanes)
+    rows, vectors = min((s for s in shapes if not turned or s[0] % (lanes // 2) == 0), key=estimate)
+    cycles = estimate((rows, vectors))
+    width = vectors * lanes
+    all_panels = ceil(n / width)
+    chunk = _chunk(c, x, y, ceil(m / rows) * all_panels * batch, lanes)
+    panels = 1
+    if pack_x or pack_y and m * k * size > _PANELS:
+        panels = max(1, min(all_panels, _PANELS // (chunk * width * size)))
+    if pack_x and panels < all_panels:
+        pack_x = "phase"
+    if pack_x:
+        cycles += m * k * _rate(x, x.inner, lanes)
+    along = c.rows[-1] if turned else c.columns[-1]
+    run = min(turn_lanes(lanes, rows) if turned else lanes, c.sizes[along])
+    cycles += m * n * (10 if turned else 3) / run
+    # A sum in chunks is finished by vectors along the columns.
+    turned = turned and chunk == k
+    tiling = Tiling(lanes, rows, vectors, panels, chunk, pack_x, pack_y, turned)
+    return cycles * batch, Tiled(c, tiling)
+
+
+def _shapes(m: int, n: int, registers: int, lanes: int) -> list[tuple[int, int]]:
+    """Tiles (rows, vectors) whose sums and vectors of y fit the registers."""
+    return [(rows, vectors) for vectors in range(1, min(4, ceil(n / lanes)) + 1)
+            for rows in range(1, m + 1) if (rows + 1) * vectors <= registers]
+
+
+def _tile_cycles(m: int, n: int, k: int, rows: int, vectors: int, lanes: int,
+                 size: int) -> float:
+    """Two multiply-adds a cycle, each 4 cycles long, and what a step and a tile cost besides; of
+    equal ones the smaller tile, which compiles faster."""
+    sums = rows * vectors
+    step = max(sums / 2, 4)
+    if k * vectors * lanes * size > _FIRST:
+        # What a step reads comes from the second cache.
+        step = max(step, (vectors * lanes + rows) * size / 20)
+    if k * rows * size > _SECOND // 6:
+        step = max(step, rows * size / 6)
+    tiles = ceil(m / rows) * ceil(n / (vectors * lanes))
+    return tiles * (k * (step + 0.5 + 0.7 / vectors) + 2 * sums + 30) * (1 + sums / 250)
+
+
+def _crowded(step: int, count: int) -> bool:
+    """Whether lines that are `step` bytes apart meet in the same places of the second cache."""
+    return count > 8 * 65536 // gcd(65536, step or 65536)
+
+
+def _rate(m: Matrix, lanes_along: tuple[int, ...], lanes: int, vectors: int = 0) -> float:
+    """Cycles to pack an element, with lanes along the last one of some variables."""
+    if lanes_along == m.outer and transposable(m):
+        return 0.2
+    step = m.step(lanes_along)
+    if step not in (1, 2):
+        return 2.0
+    length = m.sizes[lanes_along[-1]]
+    width = vectors * lanes
+    # Panels that do not end where runs end are made of more pieces.
+    ragged = width and len(lanes_along) > 1 and width % length and length % width
+    return (2 + step) * (2 if ragged else 1) / min(lanes, length)
+
+
+def _chunk(c: Contraction, x: Matrix, y: Matrix, tiles: int, lanes: int) -> int:
+    """How many inner positions are summed at once: all, but for long sums of few tiles."""
+    k = c.extent(c.inner)
+    unit = lcm(_tail(x), _tail(y))
+    if k < _LONG or tiles > 512 and k < 8 * _LONG:
+        return k
+    chunk = unit * max(1, _CHUNK // unit)
+    while chunk < k and 0 < k % chunk < lanes:
+        chunk += unit
+    return min(chunk, k)
+
+
+def _tail(m: Matrix) -> int:
+    """Positions of the inner variables behind the first one."""
+    return prod(m.sizes[v] for v in m.inner[1:])
