@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import scipy.special
 
+from chainrule.graph import leaf
 from chainrule.jit.math import COST, DIVISION_BY_ZERO, FUNCTIONS, power
+from chainrule.jit.program import Fault, Program
 from chainrule.ops.elementwise import _pow as integer_pow
+from chainrule.ops.elementwise import floor_divide
 
 harness = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "harness.py")))
 TIERS = list(harness.TIERS)
@@ -232,6 +235,15 @@ def test_a_divisor_zero_in_a_lane_that_does_not_count_is_no_error():
     x = np.arange(1, 5, dtype=np.int32)
     got, code = harness.run(TIERS[0], divide, [x, np.array([2, 2, 2, 0], np.int32)], lanes=4)
     assert code == 0 and got[:3].tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("n", [1, 7, 37, 5000])
+def test_a_program_reports_a_divisor_zero_and_nothing_else(n):
+    x, y = leaf(np.arange(1, n + 1)), leaf(np.full(n, -2))
+    program = Program([floor_divide(x, y)], [x, y])
+    np.testing.assert_array_equal(program.run([x.value, y.value])[0], x.value // -2)
+    with pytest.raises(Fault):
+        program.run([x.value, np.where(np.arange(n) == n - 1, 0, y.value)])
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)

@@ -500,6 +500,7 @@ class Writer:
 
     def _do_op(self, i: Instruction) -> Value:
         op, attrs = i.extra
+        self.b.active = self.mask
         args = [self.values[a] for a in i.args]
         x = op.emit(self.b, *args, **attrs)
         if not isinstance(x, Value):

@@ -140,9 +140,9 @@ def _small_angle(b: Builder, x: Value, precise: bool) -> list[Value]:
     wide = b.cast(x, "float64")
     n = nearest(b, wide, 2 / pi)
     r = reduced(b, wide, n, _SHORT)
-    small = b.cast(r, x.elem)
-    lost = [b.cast(r - b.cast(small, "float64"), x.elem)] if precise else []
-    return [b.cast(n, x.elem), small, *lost]
+    near = b.cast(r, x.elem)
+    rest = [b.cast(r - b.cast(near, "float64"), x.elem)] if precise else []
+    return [b.cast(n, x.elem), near, *rest]
 
 
 def _large_angle(b: Builder, x: Value) -> tuple[Value, Value, Value]:
