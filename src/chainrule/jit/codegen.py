@@ -215,7 +215,7 @@ class Writer:
             for i in block.code:
                 if i.do == "store" or self._varies(i, varying) or i.do in ("result", "keep"):
                     varying.add(i.out)
-                    if i.do == "found":
+                    if i.do.startswith("found"):
                         varying.add(-2 - i.place)
                 else:
                     self._write(i)
@@ -469,7 +469,7 @@ class Writer:
             mask = None if self.across else self.mask
             self.b.store(base, place, self.b.splat(self.values[i.args[0]], self._kept_lanes(i)),
                          mask if self._kept_lanes(i) > 1 else None)
-        elif i.do == "found":
+        elif i.do.startswith("found"):
             self.env[i.place] = self._find(i)
         elif i.do != "result":
             self.values[i.out] = getattr(self, f"_do_{i.do}")(i)
@@ -522,9 +522,10 @@ class Writer:
         return self.b.select(hit, value, base)
 
     def _find(self, i: Instruction) -> Value:
-        """An index found in memory, counted from the end if it is negative."""
+        """An index found in memory; `found` may count from the end."""
         x = self.b.cast(self.values[i.args[0]], "int64")
-        x = self.b.select(self.b.compare("lt", x, 0), self.b.add(x, i.extra), x)
+        if i.do == "found":
+            x = self.b.select(self.b.compare("lt", x, 0), self.b.add(x, i.extra), x)
         self._check(x, i.extra)
         return x
 

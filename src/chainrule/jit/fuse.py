@@ -38,6 +38,7 @@ from .index import (
     parts,
     stretched,
 )
+from .operands import operand
 
 MOST_MEMBERS = 80  # a larger kernel would run out of registers
 FEWEST_UNITS = 8  # a fusion that leaves less to do in parallel is not worth it,
@@ -460,8 +461,6 @@ class Fusion:
 
     # ------------------------------------------------------------------ contractions
     def _contract(self, node: Node) -> None:
-        from .operands import operand
-
         while True:
             kernel = Kernel(len(self.kernels), "contract", Space())
             labels = node.attrs["labels"]
@@ -588,7 +587,8 @@ def writes(space: Space, node: Node, index: Index):
         named, value = others[:1], others[1]
         loops, rest = (space.new(value.shape[axis]),), index[axis + 1 :]
         asked = [(named[0], (*index[:axis], *loops, *rest))]
-    found = [space.at(p, i, x.shape[axis + k]) for k, (p, i) in enumerate(asked)]
+    wraps = node.op is ix.put
+    found = [space.at(p, i, x.shape[axis + k], wraps) for k, (p, i) in enumerate(asked)]
     return (*index[:axis], *loops, *rest), (*index[:axis], *found, *rest), value, asked
 
 
@@ -634,7 +634,8 @@ def read(space: Space, node: Node, index: Index):
         common = node.ndim - x.ndim + len(places)
         asked = [(p, stretched(index[axis : axis + common], p.shape)) for p in places]
         rest = index[axis + common :]
-    found = [space.at(p, i, x.shape[axis + k]) for k, (p, i) in enumerate(asked)]
+    wraps = node.op is ix.take
+    found = [space.at(p, i, x.shape[axis + k], wraps) for k, (p, i) in enumerate(asked)]
     return x, (*index[:axis], *found, *rest), asked
 
 

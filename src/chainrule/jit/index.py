@@ -99,6 +99,7 @@ class Space:
         self.sizes: list[int] = []
         self.splits: dict[int, tuple[int, int, int]] = {}  # v -> (high, low, size of low)
         self.found: dict[int, tuple[Node, Index]] = {}
+        self.wraps: set[int] = set()
         self._found: dict[tuple, int] = {}
 
     def new(self, size: int) -> Linear:
@@ -108,13 +109,16 @@ class Space:
         self.sizes.append(size)
         return Linear(0, ((len(self.sizes) - 1, 1),))
 
-    def at(self, node: Node, index: Index, size: int) -> Linear:
-        """The variable whose value is that element of `node`, an index below `size`."""
-        key = (node, self.resolved(index), size)
+    def at(self, node: Node, index: Index, size: int, wraps: bool) -> Linear:
+        """The variable whose value is that element of `node`, an index below `size`; one that
+        `wraps` may count from the end."""
+        key = (node, self.resolved(index), size, wraps)
         if key not in self._found:
             self.sizes.append(size)
             self._found[key] = len(self.sizes) - 1
             self.found[len(self.sizes) - 1] = (node, index)
+            if wraps:
+                self.wraps.add(len(self.sizes) - 1)
         return Linear(0, ((self._found[key], 1),))
 
     def split(self, v: int, low: int) -> None:

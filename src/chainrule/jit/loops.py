@@ -61,7 +61,7 @@ class Instruction:
             text = f"index {self.where}"
         else:
             text = " ".join([self.do, "" if self.extra is None else str(self.extra), args])
-        if self.do == "found":
+        if self.do.startswith("found"):
             text += f" -> i{self.place}"
         guards = f" where {' and '.join(map(str, self.guards))}" if self.guards else ""
         left = f"%{self.out}: {self.elem} = " if self.out >= 0 else ""
@@ -394,7 +394,8 @@ class Lowering:
             if self._found.get(v) != (id(home), guards):
                 self._found[v] = (id(home), guards)
                 value = self._value(home, when, node, index, guards)
-                self._emit(home, Instruction("found", self._new(), "int64", (value,), v,
+                do = "found" if v in self.space.wraps else "found_from_0"
+                self._emit(home, Instruction(do, self._new(), "int64", (value,), v,
                                              extra=self.space.sizes[v]))
 
     def _expression(self, block: Block, stage: int, node: Node, index: Index, guards) -> int:

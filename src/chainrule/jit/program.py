@@ -230,7 +230,8 @@ def _detached(outputs: Sequence[Node], leaves: Sequence[Node]) -> tuple[list[Nod
     for node in toposort(outputs):
         if node not in new:
             inputs = tuple([new[x] for x in node.inputs])
-            new[node] = Node(node.op, inputs, node.attrs, node.spec, False, node.site, node.scope, 0)
+            new[node] = Node(
+                node.op, inputs, node.attrs, node.spec, False, node.site, node.scope, 0)
     return [new[n] for n in outputs], [new[x] for x in leaves]
 
 
