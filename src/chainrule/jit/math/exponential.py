@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .common import (
@@ -59,8 +60,8 @@ _TANH = {
         0.00014109390524414422, 2.5711711400814588e-5, 4.275240673449466e-6,
     ),
 }
-# (tanh(x) - x) / x^3 of x^2 on |x| <= 0.35, error in tanh(x) 2^-31
-_TANH_NEAR = (-0.333333224, 0.133324072, -0.0537299626, 0.0194497928)
+# (tanh(x) - x) / x^3 of x^2 on |x| <= 0.3, error in tanh(x) 2^-26
+_TANH_NEAR = (-0.333330631, 0.133149147, -0.050372798)
 # (log(1 + f) - f) / f^2 on -1/4 <= f <= 1/2, error in log(1 + f) 2^-27.6
 _LOG = (
     -0.5, 0.333334506, -0.250001013, 0.199908137, -0.16647099, 0.144786075, -0.131631956,
@@ -123,7 +124,7 @@ def tanh(b: Builder, x: Value) -> Value:
     if x.elem == "float32":  # where E + 1 has lost digits of E, a polynomial
         square = x * x
         near = b.fma(size * square, horner(b, square, _TANH_NEAR), size)
-        result = b.select(b.compare("lt", size, 0.35), near, result)
+        result = b.select(b.compare("lt", size, 0.3), near, result)
     return with_sign(b, result, x)
 
 
@@ -153,13 +154,13 @@ def _exponent(b: Builder, above: Value, like: Value) -> Value:
         2.0**52 + form.bias + 1)
 
 
-def _log1p(b: Builder, f: Value) -> Value:
-    """log(1 + f) where -1/4 <= f <= 1/2"""
+def _log1p(b: Builder, f: Value, ratio: Sequence[float] = _LOG_RATIO) -> Value:
+    """log(1 + f) where -1/4 <= f <= 1/2; in float64 to as many digits as `ratio` has"""
     if f.elem == "float32":
         return b.fma(f * f, horner(b, f, _LOG), f)
     s = f / (f + 2.0)
     z = s * s
-    return f - s * (f - z * horner(b, z, _LOG_RATIO))
+    return f - s * (f - z * horner(b, z, ratio))
 
 
 def _finish_log(b: Builder, y: Value, x: Value) -> Value:
@@ -170,9 +171,9 @@ def _finish_log(b: Builder, y: Value, x: Value) -> Value:
     return b.select(b.compare("gt", x, 0.0) & b.compare("lt", x, INF), y, special)
 
 
-def log(b: Builder, x: Value) -> Value:
+def log(b: Builder, x: Value, ratio: Sequence[float] = _LOG_RATIO) -> Value:
     m, e = split(b, x)
-    return _finish_log(b, _with_exponent(b, _log1p(b, m - 1.0), e), x)
+    return _finish_log(b, _with_exponent(b, _log1p(b, m - 1.0, ratio), e), x)
 
 
 def _with_exponent(b: Builder, y: Value, e: Value) -> Value:
@@ -191,7 +192,7 @@ def log2(b: Builder, x: Value) -> Value:
 def log10(b: Builder, x: Value) -> Value:
     m, e = split(b, x)
     high, low = _LOG10_2_PARTS[x.elem]
-    y = b.fma(e, low, _log1p(b, m - 1.0) * 0.4342944819032518)
+    y = b.fma(_log1p(b, m - 1.0), 0.4342944819032518, e * low)
     return _finish_log(b, b.fma(e, high, y), x)
 
 

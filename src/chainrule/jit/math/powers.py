@@ -11,6 +11,7 @@ from .common import (
     at_most,
     horner,
     nearest,
+    nearest_power,
     quick_two_sum,
     reduced,
     scale,
@@ -18,7 +19,7 @@ from .common import (
     two_sum,
     with_sign,
 )
-from .exponential import EXP, LN2_PARTS, LOG2E, exp, log, split
+from .exponential import EXP, LN2, LN2_PARTS, LOG2E, log, split
 from .rounding import trunc
 
 if TYPE_CHECKING:
@@ -69,8 +70,7 @@ def pow_(b: Builder, x: Value, y: Value) -> Value:
         return _integer_pow(b, x, y)
     size = b.abs(x)
     if x.elem == "float32":
-        wide = exp(b, b.cast(y, "float64") * log(b, b.cast(size, "float64")))
-        result = b.cast(wide, "float32")
+        result = _float32_pow(b, size, y)
     else:
         result = _float64_pow(b, size, y)
     whole = b.compare("eq", trunc(b, y), y)
@@ -82,6 +82,26 @@ def pow_(b: Builder, x: Value, y: Value) -> Value:
     turned = b.compare("eq", x, -1.0) & b.compare("eq", b.abs(y), INF)
     one = b.compare("eq", y, 0.0) | b.compare("eq", x, 1.0) | turned
     return b.select(one, 1.0, result)
+
+
+# As _LOG_RATIO and EXP in exponential.py, with errors of 2^-42 and 2^-29.
+_SHORT_LOG_RATIO = (
+    0.66666666710630773, 0.3999998454989373, 0.28573189621123601, 0.22134955138571505,
+    0.20124220844831581,
+)
+_SHORT_EXP = (
+    1.0, 1.000000033736367, 0.4999999475785914, 0.16666426695090461, 0.041667864452530283,
+    0.0083744509270776007, 0.0013851642166063992,
+)
+
+
+def _float32_pow(b: Builder, x: Value, y: Value) -> Value:
+    """x^y of x >= 0, in float64 with the digits of a float32."""
+    exponent = b.cast(y, "float64") * log(b, b.cast(x, "float64"), _SHORT_LOG_RATIO)
+    exponent = at_least(b, at_most(b, exponent, 150.0), -150.0)
+    n, factor = nearest_power(b, exponent, LOG2E)
+    r = b.fma(n, -LN2, exponent)
+    return b.cast(factor * horner(b, r, _SHORT_EXP), "float32")
 
 
 def _float64_pow(b: Builder, x: Value, y: Value) -> Value:
