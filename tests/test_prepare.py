@@ -343,3 +343,42 @@ def test_zeros_are_not_multiplied():
     after = check(contract(x, draw(1, 8, 6), labels=((0, 1), (1, 2), (0, 2))))
     (product,) = [n for n in toposort(after) if n.name == "contract"]
     assert [x.shape for x in product.inputs] == [(2, 3), (3, 6)]
+
+
+# --------------------------------------------------------------------------- writes
+def test_rows_written_one_by_one_are_a_cat():
+    w = tensor(0, 4, 4)
+    x = tensor(1, 6, 2, 4)
+    out = torch.zeros(6, 2, 4, dtype=torch.float64)
+    h = torch.zeros(2, 4, dtype=torch.float64)
+    for t in range(6):
+        out[t] = (x[t] + h @ w).tanh()
+        h = out[t]
+    gradients = torch.autograd.grad((out * out).sum(), [w, x])
+    after = check(out, *gradients)
+    assert {"setslice", "pad"}.isdisjoint(names(after))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["write", "read", "fork", "wide", "add"]), st.integers(0, 5)),
+                min_size=1, max_size=12), st.integers(0, 1))
+@settings(max_examples=100, deadline=None)
+def test_writes_and_reads_in_any_order(steps, axis):
+    shape = [3, 3]
+    shape[axis] = 12
+    tensors, seen = [draw(0, *shape)], []
+    for i, (what, at) in enumerate(steps):
+        bounds = [(0, n, 1) for n in shape]
+        bounds[axis] = (2 * at, 2 * at + 2, 1) if what != "wide" else (at, at + 3, 1)
+        x = tensors[0 if what == "fork" else -1]
+        if what == "add":
+            widths = [(0, 0, 0)] * 2
+            widths[axis] = (2 * at, 10 - 2 * at, 0)
+            part = [b - a for a, b, _ in bounds]
+            tensors.append(x + mv.pad(draw(i, *part), widths=tuple(widths)))
+        elif what == "read":
+            seen.append(mv.slice_(x, bounds=tuple(bounds)))
+        else:
+            part = [b - a for a, b, _ in bounds]
+            value = draw(i, *part) if at % 2 else draw(i, 1)
+            tensors.append(mv.setslice(x, value, bounds=tuple(bounds)))
+    check(*tensors[-2:], *seen)

@@ -15,12 +15,13 @@ from .blocks import split_reductions
 from .factors import take_out_factors
 from .local import simplify_more
 from .sums import join_pads, merge_products
+from .writes import join_writes
 
 __all__ = ["prepare"]
 
 
 def prepare(outputs: Sequence[Node]) -> list[Node]:
     """The same outputs, from a graph that runs faster."""
-    outputs = rewrite(join_pads(simplify_more(outputs)))
+    outputs = rewrite(join_pads(simplify_more(join_writes(outputs))))
     outputs = rewrite(take_out_factors(merge_products(outputs)))
     return rewrite(split_reductions(outputs))

@@ -107,6 +107,20 @@ def is_border(x: Node) -> bool:
     return not any(inner for _, _, inner in x.attrs["widths"])
 
 
+def padded_axis(x: Node) -> int | None:
+    """The axis along which x is a padding, if that is one axis."""
+    if not pending(x, mv.pad) or 0 in x.inputs[0].shape:
+        return None
+    axes = [i for i, w in enumerate(x.attrs["widths"]) if any(w)]
+    return axes[0] if len(axes) == 1 and not x.attrs["widths"][axes[0]][2] else None
+
+
+def extent(x: Node, axis: int) -> tuple[int, int]:
+    """From where to where the elements of a padding lie."""
+    before = x.attrs["widths"][axis][0]
+    return before, before + x.inputs[0].shape[axis]
+
+
 def spread(x: Node, widths: Sequence[tuple[int, int, int]]) -> Node:
     """pad(x) with zeros between the elements, by way of a new axis behind each one."""
     between = [inner if n > 1 else 0 for n, (_, _, inner) in zip(x.shape, widths)]

@@ -17,7 +17,7 @@ from ..ops.contraction import Labels, contract
 from ..ops.op import reshape, sum_
 from ..rewrite import again, rebuild
 from ..shapes import Shape, size, spec
-from .moves import constant, joined, pending, reshaped
+from .moves import constant, extent, joined, padded_axis, pending, reshaped
 from .products import Three, contracted
 from .walk import once
 
@@ -92,7 +92,7 @@ def join_pads(outputs: Sequence[Node]) -> list[Node]:
 
     def key(term: Node) -> tuple | None:
         core = sums.core(term)
-        axis = _padded_axis(core)
+        axis = padded_axis(core)
         return None if axis is None else (axis, core.shape, term.shape)
 
     def merge(terms: list[Node]) -> list[Node] | None:
@@ -110,26 +110,12 @@ def join_pads(outputs: Sequence[Node]) -> list[Node]:
     return sums.run(merge)
 
 
-def _padded_axis(x: Node) -> int | None:
-    """The axis along which x is a padding, if that is one axis."""
-    if not pending(x, mv.pad) or 0 in x.inputs[0].shape:
-        return None
-    axes = [i for i, w in enumerate(x.attrs["widths"]) if any(w)]
-    return axes[0] if len(axes) == 1 and not x.attrs["widths"][axes[0]][2] else None
-
-
-def _extent(x: Node, axis: int) -> tuple[int, int]:
-    """From where to where the elements of a padding lie."""
-    before = x.attrs["widths"][axis][0]
-    return before, before + x.inputs[0].shape[axis]
-
-
 def _layers(pads: Iterable[Node], axis: int) -> list[list[Node]]:
     """The paddings in as few rows as possible, each in order and without overlaps."""
     layers: list[list[Node]] = []
     ends: list[tuple[int, int]] = []  # a heap: where each layer ends, and which it is
-    for x in sorted(pads, key=lambda x: _extent(x, axis)):
-        start, stop = _extent(x, axis)
+    for x in sorted(pads, key=lambda x: extent(x, axis)):
+        start, stop = extent(x, axis)
         if ends and ends[0][0] <= start:
             at = heappop(ends)[1]
         else:
@@ -151,7 +137,7 @@ def _row(sums: Sums, pads: Sequence[Node], axis: int) -> Node:
             parts.append(constant(0, spec(gap, pads[0].dtype)))
 
     for x in pads:
-        start, stop = _extent(x, axis)
+        start, stop = extent(x, axis)
         fill_up_to(start)
         parts.append(sums.made(x.inputs[0]))
         end = stop
