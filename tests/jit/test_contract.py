@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 
+import ml_dtypes  # noqa: F401  (bfloat16 has a name)
 import numpy as np
 import pytest
 
+from chainrule.jit import choice, contract
 from chainrule.jit import engine as engines
 from chainrule.jit.access import linear
 from chainrule.jit.contract import Access, Contraction, Guard, plan
 from chainrule.jit.emit import Builder
 from chainrule.jit.engine import Engine
+from chainrule.jit.tiles import Tiled
 
 HOST = engines.host()
 ENGINES = {target.name: Engine(target) for target in engines.tiers()}
@@ -48,10 +52,10 @@ def storing(place: int, strides: tuple[int, ...]):
     return finish
 
 
-def run(c: Contraction, x, y, tier="", prefer=None, pieces=0):
+def run(c: Contraction, x, y, tier="", prefer=None, pieces=0, how=None):
     """The result by the jit, all units in one call or `pieces` at a time."""
-    engine = ENGINES[tier or engines.host().name]
-    how = plan(c, engine.target, prefer)
+    engine = ENGINES[tier or HOST.name]
+    how = how or plan(c, engine.target, prefer)
     strides = row_major(c)
     out = np.full([c.sizes[v] for v in c.batch + c.rows + c.columns], -77).astype(c.elem)
     temporaries = [aligned(n) for n in how.temporaries]
@@ -245,3 +249,85 @@ def image_gradient(n, ci, h, w, co, kh, kw, pad=0, dilation=1, groups=1):
     guards = (Guard(pad, down, oh), Guard(pad, across, ow))
     return Contraction(sizes, (1,), (2,), (0, 3, 4), (5, 6, 7), Access(0, "float32", 0, weight),
                        Access(1, "float32", pad * ow + pad, out, guards), "float32")
+
+
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+@pytest.mark.parametrize("tier", ENGINES)
+def test_half_precision_is_summed_in_single(tier, half):
+    if (tier, half) == ("baseline", "float16"):
+        pytest.skip("no instruction widens float16")
+    case = dict(n=2, ci=8, h=9, w=9, co=16, kh=3, kw=3, pad=1)
+    for c in (matmul(20, 48, 33), matmul(20, 48, 33, ty=True), matmul(1, 7, 3), conv(**case),
+              weight_gradient(**case), image_gradient(**case)):
+        check(replace(c, x=replace(c.x, elem=half), y=replace(c.y, elem=half)), tier)
+
+
+LAYERS = [(64, 784, 256), (5, 784, 500), (5, 500, 10), (100, 1024, 10), (1, 32, 32), (1, 32, 1),
+          (77, 128, 96), (333, 2, 50), (100, 50, 1), (16, 64, 256), (40, 5000, 40), (1000, 16, 1)]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("tier", ENGINES)
+def test_the_three_products_of_a_linear_layer(tier, layer):
+    n, inside, outside = layer
+    check(matmul(n, outside, inside, ty=True), tier, prefer=2)  # x @ weight.T
+    check(matmul(n, inside, outside), tier, prefer=2)  # ct @ weight
+    check(matmul(outside, inside, n, tx=True), tier, prefer=2)  # ct.T @ x
+
+
+LARGER = [
+    dict(n=3, ci=1, h=28, w=28, co=32, kh=3, kw=3),
+    dict(n=8, ci=96, h=4, w=4, co=64, kh=3, kw=3, pad=1),
+    dict(n=2, ci=16, h=32, w=32, co=32, kh=1, kw=1, stride=2),
+    dict(n=40, ci=8, h=16, w=16, co=24, kh=3, kw=3, pad=1),
+]
+
+
+@pytest.mark.parametrize("case", LARGER)
+def test_larger_convolutions(case):
+    check(conv(**case), prefer=4)
+    check(weight_gradient(**case), prefer=7)
+    if "stride" not in case:
+        check(image_gradient(**case), prefer=4)
+
+
+def tiled(c: Contraction, prefer=None, **changes):
+    """The tiles planned for c, but with other sizes."""
+    return Tiled(c, replace(choice._tiled(c, HOST, prefer, False)[1].t, **changes))
+
+
+@pytest.mark.parametrize("changes", [
+    dict(rows=3, vectors=1), dict(rows=5, vectors=2, panels=3), dict(pack_x="unit", panels=2),
+    dict(pack_x="phase"), dict(pack_y="unit", panels=2), dict(chunk=16), dict(chunk=40, panels=9),
+    dict(pack_x="phase", chunk=32, panels=2), dict(rows=8, turned=True),
+    dict(rows=16, vectors=1, turned=True, pack_x="unit", panels=1),
+])
+@pytest.mark.parametrize("pack", ["", "unit"])
+def test_every_tiling_gives_the_same_bits(changes, pack):
+    """... as any other with the same chunks."""
+    lanes = HOST.lanes("float32")
+    c = matmul(37, 3 * lanes + 5, 72, batch=2)
+    x, y = data_for(c.x, c, 0), data_for(c.y, c, 1)
+    kernel = tiled(c, **{"chunk": 72, "pack_y": pack} | changes)
+    got = run(c, x, y, how=contract.plan_of(kernel))
+    agree(got, reference(c, x, y), c)
+    plain = tiled(c, rows=1, vectors=1, panels=1, chunk=kernel.t.chunk)
+    np.testing.assert_array_equal(got, run(c, x, y, how=contract.plan_of(plain)))
+
+
+def test_a_plan_says_what_it_does():
+    c = matmul(64, 64, 64)
+    how = plan(c, HOST, prefer=2)
+    assert str(how).startswith("tile ") and len(how.phases) == 1 and not how.temporaries
+    assert how.phases[0].last and how.phases[0].work == 2 * 64**3
+    long = plan(matmul(40, 40, 5000), HOST)
+    assert [p.last for p in long.phases] == [False, True] and len(long.temporaries) == 1
+    assert str(plan(matmul(4, 4, 4, elem="int32"), HOST)).startswith("plain loops")
+    assert str(plan(matmul(3, 500, 784, ty=True), HOST, 2)).startswith("inner products")
+
+
+def test_nothing_is_done_where_there_is_nothing():
+    assert plan(matmul(0, 5, 3), HOST).phases[0].units == 0
+    assert plan(matmul(5, 0, 3), HOST).phases[0].units == 0
+    np.testing.assert_array_equal(
+        run(matmul(2, 3, 0), np.zeros(1, "f"), np.zeros(1, "f")), np.zeros((1, 2, 3)))

@@ -154,6 +154,9 @@ class Variable:
         self.b.line(f"store {value!r}, ptr {self.ref}")
 
 
+# How elements are moved: bool has no bits of its own, and LLVM would widen halves to select them.
+_MEMORY = {"bool": "uint8", "float16": "uint16", "bfloat16": "uint16"}
+
 _COMPARE = {"eq": ("oeq", "eq"), "ne": ("une", "ne"), "lt": ("olt", "lt"), "le": ("ole", "le"),
             "gt": ("ogt", "gt"), "ge": ("oge", "ge")}
 _BITS = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor", "logical_and": "and",
@@ -606,7 +609,7 @@ class Builder:
     def load(self, base: Value, index: Index, elem: str, lanes: int = 1,
              mask: Value | None = None, align: int | None = None) -> Value:
         """Elements index ... index + lanes; those that `mask` leaves out are 0 and not read."""
-        stored = "uint8" if elem == "bool" else elem
+        stored = _MEMORY.get(elem, elem)
         where = self._step(base, _stored(elem), index)
         align = align or max(BITS[stored] // 8, 1)
         whole = typed(stored, lanes)
@@ -619,7 +622,7 @@ class Builder:
         return self._loaded(found, elem)
 
     def _loaded(self, x: Value, elem: str) -> Value:
-        return self.compare("ne", x, 0) if elem == "bool" else x
+        return self.compare("ne", x, 0) if elem == "bool" else self.bitcast(x, elem)
 
     def _masked_load(self, where: str, elem: str, lanes: int, mask: Value, align: int) -> Value:
         whole = typed(elem, lanes)
@@ -630,7 +633,7 @@ class Builder:
 
     def _guarded_load(self, where: str, elem: str, mask: Value) -> Value:
         """One element, read only if the mask holds."""
-        result = self.variable(self.number(0, "int64") if elem == "ptr" else _zero(self, elem))
+        result = self.variable(self.number(0, "int64" if elem == "ptr" else elem))
         with self.when(mask):
             result.set(self._emit(f"load {LLVM[elem]}, ptr {where}", elem, 1))
         return result.get()
@@ -639,7 +642,7 @@ class Builder:
         """The elements at the places `index`, one per lane."""
         if index.lanes == 1:
             return self.load(base, index, elem, 1, mask)
-        stored = "uint8" if elem == "bool" else elem
+        stored = _MEMORY.get(elem, elem)
         lanes = index.lanes
         places = self._emit(f"getelementptr {_stored(elem)}, {base!r}, {index!r}", "ptr", lanes)
         mask = mask or self.number(True, "bool", lanes)
@@ -676,7 +679,8 @@ class Builder:
 
     def _to_store(self, x: Value) -> tuple[Value, str]:
         if x.elem != "bool":
-            return x, x.elem
+            stored = _MEMORY.get(x.elem, x.elem)
+            return self.bitcast(x, stored), stored
         return self._emit(f"zext {x!r} to {typed('uint8', x.lanes)}", "uint8", x.lanes), "uint8"
 
     def prefetch(self, base: Value, elem: str, index: Index) -> None:
@@ -689,12 +693,6 @@ class Builder:
 def _is_int(x: Operand, number: int) -> bool:
     """Whether x is that integer, as Python writes it: 0.0 added to -0.0 does something."""
     return type(x) is int and x == number
-
-
-def _zero(b: Builder, elem: str) -> Value:
-    if elem in ("float16", "bfloat16"):
-        return Value(b, "zeroinitializer", elem, 1)
-    return b.number(0, elem)
 
 
 def _stored(elem: str) -> str:
