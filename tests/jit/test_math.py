@@ -9,6 +9,7 @@ import pytest
 import scipy.special
 
 from chainrule.graph import leaf
+from chainrule.jit import engine as engines
 from chainrule.jit.math import COST, DIVISION_BY_ZERO, FUNCTIONS, power
 from chainrule.jit.program import Fault, Program
 from chainrule.ops.elementwise import _pow as integer_pow
@@ -16,6 +17,7 @@ from chainrule.ops.elementwise import floor_divide
 
 harness = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "harness.py")))
 TIERS = list(harness.TIERS)
+NEON = engines.Target("neon", 128, 32, True, "generic", "")
 WIDE = np.longdouble
 SAME = ["exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "sin", "cos", "tan", "sinh",
         "cosh", "tanh"]
@@ -287,6 +289,20 @@ def test_hosts_with_fused_multiply_adds_agree_on_every_bit(name):
         for other in results[1:]:
             np.testing.assert_array_equal(results[0], other)
             assert agree_on_signs(results[0], other)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_neon_calls_no_library_either(name):
+    engines.llvm.initialize_all_targets()
+    engines.llvm.initialize_all_asmprinters()
+    compiler = engines.Compiler(NEON, "aarch64-linux-gnu")
+    count = 2 if name in ("pow", "atan2", "fmod", "remainder", "floor_divide") else 1
+    attrs = (2,) if name == "polygamma" else ()
+    result = "bool" if name.startswith("is") else None
+    for elem in ("float32", "float64"):
+        text = harness.kernel(lambda b, *xs: b.math(name, *xs, *attrs), [elem] * count,
+                              result or elem, NEON.lanes(elem), NEON)
+        compiler.code(text)  # which refuses calls
 
 
 def test_every_function_has_a_cost():
