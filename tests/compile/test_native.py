@@ -13,7 +13,7 @@ from chainrule import optim as optimizers
 from chainrule.graph import leaf
 from chainrule.nn import functional as F
 
-from .kit import mlp, regression, skipped, training
+from .kit import bits, mlp, regression, skipped, training
 
 
 @pytest.fixture(autouse=True)
@@ -98,27 +98,92 @@ def test_an_index_out_of_range():
     assert table.weight.tolist() != before
 
 
-def test_a_resident_program_reuses_what_nobody_holds():
+@pytest.mark.parametrize("when", ["before", "after", "later"])
+@pytest.mark.parametrize("jit", ["0", "auto"])
+def test_an_interrupt_leaves_the_state_before_or_after(when, jit, monkeypatch):
+    from chainrule.compile.replay import Effects
+    from chainrule.jit.threads import Table
+
+    monkeypatch.setattr(config, "jit", jit)
+    states = []
+    for interrupted in (False, True):
+        torch.manual_seed(0)
+        run = regression(torch.compile, momentum=0.9)
+        for _ in range(8):
+            run.step()
+        before = bits(run.state())
+        with monkeypatch.context() as patch:
+            native, assign = Table.run, Effects.apply
+
+            def raising(self, *args, native=native, assign=assign):
+                if when != "before":
+                    (assign if when == "later" else native)(self, *args)
+                patch.undo()
+                raise KeyboardInterrupt
+
+            if interrupted and when == "later":
+                patch.setattr(Effects, "apply", raising)
+            elif interrupted:
+                patch.setattr(Table, "run", raising)
+            try:
+                run.step()
+                assert not interrupted or (jit == "0" and when != "later")
+            except KeyboardInterrupt:
+                assert interrupted
+        if interrupted and jit != "0" and when == "before":
+            assert bits(run.state()) == before
+            run.step()
+        states.append([bits(run.state()), *[bits(run.step()) for _ in range(3)]])
+    assert states[0] == states[1]
+
+
+def resident(replaced):
     from chainrule.jit.program import Program
     from chainrule.jit.resident import Resident
 
     x, w = leaf(np.ones(3, np.float32)), leaf(np.ones((), np.float32))
-    run = Resident(Program([x * w, x * x, x], [x, w]))
-    value, numbers = np.ones(3, np.float32), []
-    for i in range(1, 7):
-        w_now = np.array(2.0, np.float32)
-        product, square, same = run([value, w_now])
-        assert product.tolist() == [2.0**i] * 3 and same is value
-        assert square.tolist() == [4.0 ** (i - 1)] * 3
-        numbers.append(id(product))
-        value = product
-        del product, square, same
-    assert len(set(numbers)) == 2
-    held = run([value, w_now])[1]
-    before = held.tolist()
-    for _ in range(4):
-        run([value, w_now])
-    assert held.tolist() == before
+    return Resident(Program([x * w, w + x, x, x * w], [x, w]), replaced)
+
+
+class Caller:
+    """One who runs a program and has the first output as his first value, the second as his own."""
+
+    def __init__(self, replaced):
+        self.run, self.alone = resident(replaced), True
+        self.values = [np.ones(3, np.float32), np.array(2.0, np.float32)]
+        self.has = []
+
+    def __call__(self):
+        self.outputs = self.run([*self.values], self.alone)
+        self.values[0], _, _, _ = self.has = self.outputs
+        del self.outputs
+
+    def check(self, i):
+        assert self.values[0].tolist() == [2.0**i] * 3
+        assert self.has[1].tolist() == [2.0 + 2.0 ** (i - 1)] * 3
+        assert self.has[2].tolist() in ([2.0 ** (i - 1)] * 3, [2.0**i] * 3)
+        assert self.has[3] is self.has[0]
+
+
+def test_a_resident_program_swaps_two_sets_of_arrays():
+    caller, numbers = Caller({}), []
+    for i in range(1, 9):
+        caller()
+        caller.check(i)
+        numbers.append(id(caller.has[1]))
+    assert len(set(numbers[2:])) <= 3
+
+
+def test_an_array_that_is_held_is_left_alone():
+    for replaced in ({}, {0: 0, 1: None}):
+        caller, held = Caller(replaced), []
+        for i in range(1, 12):
+            caller()
+            if i % 3 == 0:
+                held.append((list(caller.has), [a.copy() for a in caller.has]))
+            caller.check(i)
+            for arrays, copies in held:
+                assert all(map(np.array_equal, arrays[:2], copies[:2]))
 
 
 def test_arrays_that_are_not_contiguous():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -12,19 +12,35 @@ from ..graph import Node, toposort
 from ..interpreter import evaluate
 from ..warning import warn
 
-Program: TypeAlias = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
+Values: TypeAlias = Sequence[np.ndarray]
 
 
-def runner(outputs: Sequence[Node], leaves: Sequence[Node]) -> Program:
-    """A function from the values of `leaves` to those of `outputs`: the graph, to be run again.
+class Program(Protocol):
+    """A function from the values of leaves to those of outputs, to be called again and again.
 
-    Other leaves keep the value that they have.  Nothing is recorded, no node gets a value.
+    `alone` says that nobody will ask for the values that the outputs replace any more, so that
+    their arrays may be written to.
     """
-    interpreted = _interpreted(outputs, leaves)
+
+    def __call__(self, values: Values, alone: bool) -> Values: ...
+
+    def outputs_of_interrupted(self, values: Values) -> Values | None:
+        """After a KeyboardInterrupt: what the call gave, if it has written to arrays; or None."""
+
+
+def runner(
+    outputs: Sequence[Node], leaves: Sequence[Node], replaced: Mapping[int, int | None]
+) -> Program:
+    """The graph as a program.  Leaves that are not among `leaves` keep the value that they have.
+
+    `replaced[k]`: output k becomes the value of what leaf replaced[k] is the value of, or (None) of
+    what output k of the last call is the value of.
+    """
+    interpreted = Interpreted(outputs, leaves)
     if config.jit == "0":
         return interpreted
     try:
-        return _native(outputs, leaves, interpreted)
+        return Native(outputs, leaves, replaced, interpreted)
     except Exception as error:
         if config.jit == "1":
             raise
@@ -33,47 +49,62 @@ def runner(outputs: Sequence[Node], leaves: Sequence[Node]) -> Program:
         return interpreted
 
 
-def _native(outputs: Sequence[Node], leaves: Sequence[Node], interpreted: Program) -> Program:
-    from ..jit.program import Fault
-    from ..jit.program import Program as Native
-    from ..jit.resident import Resident
+class Native:
+    """The jit's program, whose arrays stay where they are if all of it is native."""
 
-    constants = [n for n in toposort(outputs) if n.op is None and n.value is not None]
-    known = [n.value for n in constants]
-    native = Native(outputs, [*leaves, *constants])
-    run = Resident(native) if Resident.fits(native) else native.run
+    def __init__(self, outputs, leaves, replaced: Mapping[int, int | None], interpreted: Program):
+        from ..jit.program import Fault
+        from ..jit.program import Program as Compiled
+        from ..jit.resident import Resident
 
-    def program(values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        constants = [n for n in toposort(outputs) if n.op is None and n.value is not None]
+        self._known = [n.value for n in constants]
+        self._interpreted, self._fault = interpreted, Fault
+        self._program = Compiled(outputs, [*leaves, *constants])
+        fits = Resident.fits(self._program)
+        self._resident = Resident(self._program, replaced) if fits else None
+
+    def __call__(self, values: Values, alone: bool) -> Values:
+        given = [*values, *self._known]
         try:
-            return run([*values, *known])
-        except Fault:  # the interpreter finds the same error, and tells it with the user's line
-            return interpreted(values)
+            if self._resident is None:
+                return self._program.run(given)
+            return self._resident(given, alone)
+        except self._fault:  # the interpreter tells the same error, with the user's line
+            return self._interpreted(values, False)
 
-    return program
+    def outputs_of_interrupted(self, values: Values) -> Values | None:
+        if self._resident is None:
+            return None
+        return self._resident.outputs_of_interrupted([*values, *self._known])
 
 
-def _interpreted(outputs: Sequence[Node], leaves: Sequence[Node]) -> Program:
-    order = toposort(outputs)
-    place = {node: i for i, node in enumerate(order)}
-    given = [(place[x], i) for i, x in enumerate(leaves) if x in place]
-    known = {place[x]: x.value for x in order if x.op is None and x.value is not None}
-    last = {place[x]: i for i, node in enumerate(order) for x in node.inputs}
-    results = [place[x] for x in outputs]
-    steps = []
-    for i, node in enumerate(order):
-        if node.op is not None:
-            inputs = [place[x] for x in node.inputs]
-            gone = {x for x in inputs if last[x] == i} - set(results)
-            steps.append((i, node, inputs, gone))
+class Interpreted:
+    """The interpreter, node by node."""
 
-    def program(values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        found = dict(known)
-        found.update((at, values[i]) for at, i in given)
+    def __init__(self, outputs: Sequence[Node], leaves: Sequence[Node]):
+        order = toposort(outputs)
+        place = {node: i for i, node in enumerate(order)}
+        last = {place[x]: i for i, node in enumerate(order) for x in node.inputs}
+        self._given = [(place[x], i) for i, x in enumerate(leaves) if x in place]
+        self._known = {place[x]: x.value for x in order if x.op is None and x.value is not None}
+        self._results = [place[x] for x in outputs]
+        self._steps = []
+        for i, node in enumerate(order):
+            if node.op is not None:
+                inputs = [place[x] for x in node.inputs]
+                gone = {x for x in inputs if last[x] == i}.difference(self._results)
+                self._steps.append((i, node, inputs, gone))
+
+    def __call__(self, values: Values, alone: bool) -> Values:
+        found: dict[int, Any] = dict(self._known)
+        found.update((place, values[i]) for place, i in self._given)
         with np.errstate(all="ignore"):
-            for i, node, inputs, gone in steps:
+            for i, node, inputs, gone in self._steps:
                 found[i] = evaluate(node, [found[x] for x in inputs])
                 for x in gone:
                     del found[x]
-        return [found[i] for i in results]
+        return [found[i] for i in self._results]
 
-    return program
+    def outputs_of_interrupted(self, values: Values) -> Values | None:
+        return None

@@ -40,13 +40,14 @@ class Replay:
         self.structure, self.survey, self.modes = recording.structure, recording.survey, modes()
         outputs, nodes = recording.graph()
         leaves = [(place, n) for place, n in nodes.items() if n.op is None and n.value is None]
-        self.program: Program = runner(outputs, [n for _, n in leaves])
         self.values: list[Any] = [None] * len(leaves)
         self.places = {place: i for i, (place, _) in enumerate(leaves)}
         self.outside = Outside(recording, self.places)
         self.formulas = Formulas(recording, self.places)
         self.draws = list(self._draws(recording))
         self.effects = Effects(recording, self.outside)
+        replaced = self.effects.replaced(self.outside)
+        self.program: Program = runner(outputs, [n for _, n in leaves], replaced)
         self.results, self.result_structure = recording.results, recording.result_structure
         self.storages = [like for _, like in recording.storages]
         self.is_simple = isinstance(self.result_structure, Like) and not self.results[0].views
@@ -80,8 +81,17 @@ class Replay:
             array = draw()
             for i in positions:
                 values[i] = array
-        outputs = self.program(values)
-        self.effects.apply(outputs, arguments, values, settled)
+        alone = settled and self.effects.are_alone()
+        outputs: Any = None
+        try:
+            outputs = self.program(values, alone)
+            self.effects.apply(outputs, arguments, values, alone)
+        except KeyboardInterrupt:  # before the call, or after all of it, but nothing in between
+            if outputs is None:
+                outputs = self.program.outputs_of_interrupted(values)
+            if outputs is not None:
+                self.effects.apply(outputs, arguments, values, alone)
+            raise
         return self._result(outputs, arguments)
 
     def _result(self, outputs: Sequence[np.ndarray], arguments: list[Tensor]) -> Any:
@@ -279,12 +289,27 @@ class Effects:
         exec(f"def assign(o, values):\n{text}", self._names)
         return eval(f"lambda: {' and '.join(tests) or 'True'}", self._names), self._names["assign"]
 
+    def replaced(self, outside: Outside) -> dict[int, int | None]:
+        """For each output that is bound to a tensor from outside: the leaf that was its value, or
+        None if it was not read."""
+        if not self.is_fixed:
+            return {}
+        leaves = [[] if i is None else outside.feeds[i] for i in self.numbers]
+        leaves += [[] for _ in self.grads]
+        return {k: found[0] if found else None for k, found in enumerate(leaves)}
+
+    def are_alone(self) -> bool:
+        """Whether nobody but the tensors has the nodes and gradients that the last replay made."""
+        return (
+            bool(self._counts) and self._is_in_place()
+            and list(map(getrefcount, self._made)) == self._counts
+        )
+
     def apply(
-        self, outputs: Sequence[np.ndarray], arguments: list[Tensor], values: list, settled: bool
+        self, outputs: Sequence[np.ndarray], arguments: list[Tensor], values: list, alone: bool
     ) -> None:
         """Give the tensors their new values."""
-        if (settled and self._counts and self._is_in_place()
-                and list(map(getrefcount, self._made)) == self._counts):
+        if alone:
             self._assign(outputs, values)
         else:
             self._bind(outputs, arguments, values)
