@@ -9,7 +9,6 @@ import numpy as np
 from .. import config
 from ..graph import Node, is_pending, toposort
 from ..warning import warn
-from .program import Fault, Program
 
 #: Programs (None where there is none), and graphs that were seen once.  The oldest are dropped.
 _programs: dict[tuple, Callable | None] = {}
@@ -39,6 +38,8 @@ def _remember(table: dict, key: tuple, what: Callable | None) -> None:
 
 
 def _compiled(order: Sequence[Node], wanted: Sequence[int]) -> Callable | None:
+    from .program import Program  # LLVM, which a graph that is seen once does without
+
     outputs = [order[i] for i in wanted]
     below = dict.fromkeys(x for n in toposort(outputs, enter=is_pending) for x in n.inputs)
     known = [x for x in below if x.value is not None]
@@ -55,7 +56,9 @@ def _compiled(order: Sequence[Node], wanted: Sequence[int]) -> Callable | None:
     return _on_orders(program, [place[n] for n in leaves], [n.value for n in constants])
 
 
-def _on_orders(program: Program, places: list[int], constants: list[np.ndarray]) -> Callable:
+def _on_orders(program, places: list[int], constants: list[np.ndarray]) -> Callable:
+    from .program import Fault
+
     def run(order: Sequence[Node]) -> list[np.ndarray] | None:
         try:
             return program.run([*[order[i].value for i in places], *constants])
