@@ -12,6 +12,7 @@ from chainrule.dtypes import float64
 from chainrule.graph import leaf, toposort, verify
 from chainrule.interpreter import evaluate
 from chainrule.ops import elementwise as ew
+from chainrule.ops import indexing as ix
 from chainrule.ops import movement as mv
 from chainrule.ops import reduction as rd
 from chainrule.ops.contraction import contract
@@ -359,8 +360,10 @@ def test_rows_written_one_by_one_are_a_cat():
     assert {"setslice", "pad"}.isdisjoint(names(after))
 
 
-@given(st.lists(st.tuples(st.sampled_from(["write", "read", "fork", "wide", "add"]), st.integers(0, 5)),
-                min_size=1, max_size=12), st.integers(0, 1))
+STEPS = st.tuples(st.sampled_from(["write", "read", "fork", "wide", "add"]), st.integers(0, 5))
+
+
+@given(st.lists(STEPS, min_size=1, max_size=12), st.integers(0, 1))
 @settings(max_examples=100, deadline=None)
 def test_writes_and_reads_in_any_order(steps, axis):
     shape = [3, 3]
@@ -382,3 +385,38 @@ def test_writes_and_reads_in_any_order(steps, axis):
             value = draw(i, *part) if at % 2 else draw(i, 1)
             tensors.append(mv.setslice(x, value, bounds=tuple(bounds)))
     check(*tensors[-2:], *seen)
+
+
+# --------------------------------------------------------------------------- one by one
+def test_there_is_nothing_to_reduce_along_one_element():
+    x = draw(0, 4, 1, 3)
+    after = check(sum_(x, axis=(1,)), rd.amax(x, axis=(1,)), rd.amin(x, axis=(1,)))
+    assert {"sum", "amax", "amin"}.isdisjoint(names(after))
+
+
+@pytest.mark.parametrize("dtypes", [
+    "float32 float64 float32", "float16 float32 bfloat16", "bfloat16 float32 bfloat16",
+    "bool int64 float32", "int32 float64 int64", "float64 float32 float64",
+    "float32 bfloat16 float32", "int64 float64 int64", "float16 bfloat16 float32",
+    "int64 bool float32"])
+def test_casts_of_casts(dtypes):
+    first, *others = (getattr(torch, d) for d in dtypes.split())
+    x = out = torch.arange(-4, 6).to(first) * 3
+    for d in others:
+        out = out.to(d)
+    check(out, x)
+
+
+def test_a_gather_of_the_largest_is_the_largest():
+    x = torch.Tensor._from_node(leaf(np.array([[1.0, 3, 3], [np.nan, 5, 2], [-np.inf] * 3])))
+    after = check(x.gather(1, x.argmax(1, keepdim=True)))
+    assert names(after) == ["amax", "reshape"]
+
+
+def test_zeros_are_not_added():
+    x = draw(0, 3, 4)
+    zero = ew.fill(x, 0.0)
+    index = leaf(np.array([2, 0, 2]))
+    put = ix.put(zero, draw(1, 3, 4), index, axis=0, accumulate=True)
+    after = check(x + zero, zero + x, x - zero, zero - x, put + ew.exp(x))
+    assert sorted(names(after)) == ["exp", "neg", "put"]

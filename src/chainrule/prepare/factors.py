@@ -19,7 +19,7 @@ from ..ops import elementwise as ew
 from ..ops.op import Op, expand, sum_
 from ..rewrite import again, rebuild
 from ..shapes import Shape, spec
-from .moves import constant, expanded, pending, reshaped
+from .moves import constant, expanded, pending, reshaped, without
 
 MOST_TERMS = 4
 DEEPEST = 8  # how far below a sum its factors are looked for
@@ -136,6 +136,8 @@ class Factors:
 
 def summed(x: Node, axes: tuple[int, ...]) -> Node:
     """sum(x); the sum of n equal numbers is n times one of them."""
+    if all(x.shape[a] == 1 for a in axes):
+        return without(x, axes)
     if pending(x, ew.constant):
         z = constant(x.attrs["value"], spec((1,) * x.ndim, x.dtype))
     else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from ..graph import Node
 from ..ops import elementwise as ew
 from ..ops import indexing as ix
@@ -25,6 +27,7 @@ from .moves import (
     sliced,
     spread,
     whole,
+    without,
 )
 from .products import contracted, part, relabelled
 from .walk import once
@@ -95,6 +98,13 @@ class Local:
             return x
         return ew.neg(y) if is_constant(x, 0) and y.spec is node.spec else None
 
+    def cast(self, node: Node, x: Node) -> Node | None:
+        """By way of a type that holds every value there is no other way."""
+        if not pending(x, ew.cast) or not np.can_cast(x.inputs[0].dtype.np, x.dtype.np):
+            return None
+        source = x.inputs[0]
+        return source if source.dtype is node.dtype else ew.cast(source, dtype=node.dtype)
+
     # ------------------------------------------------------------------ reductions
     def sum_(self, node: Node, x: Node) -> Node | None:
         axes = node.attrs["axis"]
@@ -104,6 +114,10 @@ class Local:
         if self.own(node, x, ew.neg):
             return ew.neg(_summed(x.inputs[0], axes))
         return _summed(x, axes)
+
+    def extreme(self, node: Node, x: Node) -> Node | None:
+        axes = node.attrs["axis"]
+        return without(x, axes) if all(x.shape[a] == 1 for a in axes) else None
 
     def gather(self, node: Node, x: Node, index: Node) -> Node | None:
         """The element at the place of the largest one is the largest one."""
@@ -149,6 +163,9 @@ _RULES: dict[Op, Callable] = {
     contract: lambda here, node, x, y: contracted(x, y, node.attrs["labels"]),
     ew.add: Local.add,
     ew.sub: Local.sub,
+    ew.cast: Local.cast,
     sum_: Local.sum_,
+    rd.amax: Local.extreme,
+    rd.amin: Local.extreme,
     ix.gather: Local.gather,
 }

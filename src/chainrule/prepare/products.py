@@ -14,6 +14,7 @@ from ..ops.contraction import Labels, contract
 from ..ops.movement import Bounds
 from ..ops.op import expand, sum_
 from ..shapes import spec
+from .factors import summed
 from .moves import (
     constant,
     expanded,
@@ -87,7 +88,7 @@ def _unstretched(x: Node, xl: Labels, y: Node, yl: Labels, ol: Labels):
         return x, xl, y, yl
     inner = [a for i, a in enumerate(xl) if i in gone and a not in ol]
     if inner:
-        y = sum_(y, axis=tuple([i for i, a in enumerate(yl) if a in inner]))
+        y = summed(y, tuple([i for i, a in enumerate(yl) if a in inner]))
         yl = tuple([a for a in yl if a not in inner])
     if pending(x, ew.constant):
         x = constant(x.attrs["value"], spec((), x.dtype))
