@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ..graph import Node
 from . import contract
-from .codegen import Code, Writer, loop_kernel
+from .codegen import NONE, Code, Writer, loop_kernel
 from .emit import Builder
 from .engine import NAME, host
 from .fuse import Fusion, Kernel
@@ -101,7 +101,7 @@ def _summed(fusion: Fusion, kernel: Kernel):
     member, space = kernel.members[0], kernel.space
     node, labels = member.node, member.node.attrs["labels"]
     axes = {a: n for x, ls in zip(node.inputs, labels) for a, n in zip(ls, x.shape)}
-    index = dict(zip(axes, member.operand))
+    index = dict(zip(axes, member.operand or ()))
     own = [space.variables(tuple([index[a] for a in ls])) for ls in labels]
     variables = sorted(own[0] | own[1])
     accesses, sources = [], []
@@ -121,7 +121,7 @@ def _summed(fusion: Fusion, kernel: Kernel):
     elem = "float32" if node.dtype.name in HALF else node.dtype.name
     c = contract.Contraction(
         tuple([space.sizes[v] for v in variables]), numbers(out & x & y), numbers(out & x - y),
-        numbers(out & y - x), numbers(x & y - out), *accesses, elem)
+        numbers(out & y - x), numbers(x & y - out), accesses[0], accesses[1], elem)
     return c, variables, sources
 
 
@@ -144,7 +144,7 @@ def _epilogue(nest: Nest, variables: list[int], places: list, elem: str):
     """What happens to a piece of the result while it is in registers."""
 
     def finish(b, where, vector, value, mask):
-        writer = Writer(b, nest, None if vector is None else variables[vector], value.lanes)
+        writer = Writer(b, nest, NONE if vector is None else variables[vector], value.lanes)
         writer.finish(places, {variables[k]: i for k, i in where.items()}, mask, value, elem)
 
     return finish

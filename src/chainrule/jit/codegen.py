@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 from .emit import BITS, Builder, Index, Value
 from .engine import NAME, Target
@@ -14,6 +15,7 @@ from .loops import HALF, Block, Instruction, Nest, register
 
 OUT_OF_RANGE = 1  # what a kernel returns when an index names no element
 CHUNK = 2048  # elements of a vector variable that one unit runs over, where there is no inner loop
+NONE = -1  # no variable
 FARTHEST = 4  # lanes that lie farther apart in memory are read and written one by one
 GRAIN = 1 << 14  # element-instructions that are worth a hand-over between workers
 
@@ -21,7 +23,7 @@ GRAIN = 1 << 14  # element-instructions that are worth a hand-over between worke
 # --------------------------------------------------------------------------- fewer variables
 def merged(nest: Nest) -> Nest:
     """The same nest with neighbouring variables made one wherever memory lets them."""
-    places = [i.where for i in nest.instructions() if i.where is not None]
+    places = [i.where for i in nest.instructions()]
     places += [g.place for i in nest.instructions() for g in i.guards]
     groups: dict[tuple, list[int]] = defaultdict(list)
     for v in nest.sizes:
@@ -54,7 +56,7 @@ def _without(nest: Nest, gone, sizes) -> Nest:
         return Linear(x.offset, tuple([(v, c) for v, c in x.terms if v not in gone]))
 
     def rewritten(i: Instruction) -> Instruction:
-        where = None if i.where is None else shorter(i.where)
+        where = shorter(i.where)
         guards = tuple([Guard(shorter(g.place), g.size) for g in i.guards])
         return replace(i, where=where, guards=guards)
 
@@ -66,9 +68,9 @@ def _without(nest: Nest, gone, sizes) -> Nest:
     return replace(nest, sizes=kept, parallel=parallel, blocks=blocks, rows=rows)
 
 
-def vector_variable(nest: Nest, lanes: int) -> int | None:
-    """The variable along which most of memory is contiguous."""
-    best, chosen = 0.0, None
+def vector_variable(nest: Nest, lanes: int) -> int:
+    """The variable along which most of memory is contiguous; NONE if it is along none."""
+    best, chosen = 0.0, NONE
     for v, n in nest.sizes.items():
         if nest.ordered and v not in nest.parallel:
             continue
@@ -117,7 +119,7 @@ def loop_kernel(nest: Nest, target: Target) -> Code:
     lanes = lanes_of(nest, target)
     v = vector_variable(nest, lanes)
     b = Builder(NAME, target)
-    writer = Writer(b, nest, v, lanes if v is not None else 1)
+    writer = Writer(b, nest, v, 1 if v == NONE else lanes)
     work = writer.work()
     units = writer.write()
     each = max(work // max(units, 1), 1)
@@ -132,12 +134,12 @@ _IDENTITY = {"sum": 0, "prod": 1, "any": False, "all": True}
 class Writer:
     """Writes the instructions of a nest; `vector` is the variable whose neighbours are lanes."""
 
-    def __init__(self, b: Builder, nest: Nest, vector: int | None, lanes: int):
+    def __init__(self, b: Builder, nest: Nest, vector: int, lanes: int):
         self.b, self.nest, self.vector, self.lanes = b, nest, vector, lanes
         self.env: dict[int, Index] = {}
         self.values: dict[int, Value] = {}
         self.mask: Value | None = None
-        self.sums: dict[int, object] = {}
+        self.sums: dict[int, Any] = {}  # of a reduction: its Variable; of argmax, two
         self.across = vector in nest.parallel  # lanes are turns, not elements of a turn
         self.scratch = 0
         self._rows = []
@@ -207,7 +209,7 @@ class Writer:
 
     def _early(self) -> set[int]:
         """Write what is the same for all lanes of a unit once, before the loop over vectors."""
-        varying = set()
+        varying: set[int] = set()
         done: set[int] = set()
         for block in self.nest.blocks:
             if block.inner:
@@ -225,7 +227,7 @@ class Writer:
     def _varies(self, i: Instruction, varying: set[int]) -> bool:
         if any(a in varying for a in i.args):
             return True
-        places = [g.place for g in i.guards] + ([i.where] if i.where is not None else [])
+        places = [i.where, *[g.place for g in i.guards]]
         return any(v == self.vector or -2 - v in varying for p in places for v in p.variables)
 
     def _blocks(self, blocks, early=frozenset()) -> None:
@@ -405,7 +407,7 @@ class Writer:
         mask = self._masked(guard, lanes)
         if apart is None and (step == 1 or lanes == 1):
             x = self.b.load(memory, base, elem, lanes, mask)
-        elif apart is None and step == 0:
+        elif apart is None and step == 0 and guard is not None:
             x = self.b.load(memory, base, elem, 1, self.b.fold(self.b.max, guard))
         elif apart is None and 2 <= step <= FARTHEST:
             wide = self.b.load(memory, base, elem, lanes * step, self._every(step, mask))
@@ -496,7 +498,8 @@ class Writer:
 
     def _do_choose(self, i: Instruction) -> Value:
         yes, no = (self.values[a] for a in i.args)
-        return self.b.select(self._guard(i.guards), yes, no)
+        guard = self._guard(i.guards)
+        return yes if guard is None else self.b.select(guard, yes, no)
 
     def _do_op(self, i: Instruction) -> Value:
         op, attrs = i.extra

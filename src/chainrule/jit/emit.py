@@ -263,7 +263,7 @@ class Builder:
         prefix = "f" if x.floating else ""
         return self._emit(f"{prefix}{name} {x!r}, {y.ref}", x.elem, x.lanes)
 
-    def add(self, x: Operand, y: Operand) -> Value:
+    def add(self, x: Operand, y: Operand) -> Any:
         """x + y; of bools, x or y.  Of integers, adding the constant 0 writes nothing, and two
         numbers of Python give a third."""
         if not isinstance(x, Value) and not isinstance(y, Value):
@@ -277,12 +277,12 @@ class Builder:
             return self.bits("bitwise_or", x, y)
         return self._arithmetic("add", x, y)
 
-    def sub(self, x: Operand, y: Operand) -> Value:
+    def sub(self, x: Operand, y: Operand) -> Any:
         if not isinstance(x, Value) and not isinstance(y, Value):
             return x - y
         return x if _is_int(y, 0) else self._arithmetic("sub", x, y)
 
-    def mul(self, x: Operand, y: Operand) -> Value:
+    def mul(self, x: Operand, y: Operand) -> Any:
         """x y; of bools, x and y.  Of integers, multiplying by the constant 1 writes nothing."""
         if not isinstance(x, Value) and not isinstance(y, Value):
             return x * y

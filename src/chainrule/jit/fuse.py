@@ -66,10 +66,22 @@ class Kernel:
     # loops | contract | scatter | host | cat (nothing to compute: its parts have been written)
     kind: str
     space: Space
-    parallel: set[int] = field(default_factory=set)  # variables whose turns are independent
+    _parallel: set[int] = field(default_factory=set)
     members: list[Member] = field(default_factory=list)
     sources: set[Node] = field(default_factory=set)  # what it reads from memory
     shapes: dict[tuple, Index] = field(default_factory=dict)  # an index for this shape
+
+    @property
+    def parallel(self) -> set[int]:
+        """The variables whose turns are independent, split as the space has split them since."""
+        if not self._parallel.isdisjoint(self.space.splits):
+            self._parallel = self.space.variables(
+                tuple([Linear(0, ((v, 1),)) for v in sorted(self._parallel)]))
+        return self._parallel
+
+    @parallel.setter
+    def parallel(self, variables: set[int]) -> None:
+        self._parallel = variables
 
     def own(self, node: Node) -> Member:
         return self._by_node[node]
@@ -285,7 +297,7 @@ class Fusion:
                 return None
         except NotLinear:
             return None
-        parallel, own = kernel.parallel_vars(), kernel.space.variables(index)
+        parallel, own = kernel.parallel, kernel.space.variables(index)
         if not parallel <= own:
             return None
         if own != parallel and size(node.shape) > SMALL and self._units(kernel) < FEWEST_UNITS:
@@ -293,13 +305,12 @@ class Fusion:
         return index
 
     def _units(self, kernel: Kernel) -> int:
-        return prod(kernel.space.sizes[v] for v in kernel.parallel_vars())
+        return prod(kernel.space.sizes[v] for v in kernel.parallel)
 
     def _index(self, kernel: Kernel, node: Node) -> Index | None:
         found = self._lift(kernel, node, {})
         if found is None:
-            found = kernel.shapes.get(node.shape)
-            return found
+            return kernel.shapes.get(node.shape)
         if None in found:
             if kernel.kind == "contract":
                 return None
@@ -321,7 +332,7 @@ class Fusion:
         used = space.variables(tuple([i for i in index if i is not None]))
         free = [
             v for v, n in enumerate(space.sizes)
-            if v not in used | kernel.parallel_vars() and v not in space.splits
+            if v not in used | kernel.parallel and v not in space.splits
             and v not in space.found
         ]
         result = []
@@ -389,7 +400,7 @@ class Fusion:
             for x, i in needs(space, node, index, lambda x: self.ready(x, kernel)):
                 if self.ready(x, kernel):
                     yield x, i if isinstance(i, Linear) else space.flat(i, x.shape)
-                elif (x, i) not in seen:
+                elif (x, i) not in seen and not isinstance(i, Linear):
                     seen.add((x, i))
                     stack.append((x, i))
 
@@ -438,13 +449,13 @@ class Fusion:
         index = _kept(operand, node.attrs["axis"])
         kept = space.variables(index)
         inner = space.variables(operand) - kept
-        parallel = kernel.parallel_vars() - inner
+        parallel = kernel.parallel - inner
         if not kept <= parallel or not parallel <= kept:
             return False
         for m in kernel.members:
             if m.operand is not None and space.variables(m.index) & inner:
                 return False
-        if len(parallel) < len(kernel.parallel_vars()):
+        if len(parallel) < len(kernel.parallel):
             units = prod(space.sizes[v] for v in parallel)
             if units < FEWEST_UNITS and size(x.shape) > SMALL:
                 return False
@@ -539,17 +550,6 @@ class Fusion:
                 stack += x.inputs
 
 
-def _parallel_vars(self: Kernel) -> set[int]:
-    """The parallel variables, split as the space has split them since."""
-    if self.space.splits:
-        self.parallel = self.space.variables(
-            tuple([Linear(0, ((v, 1),)) for v in sorted(self.parallel)]))
-    return self.parallel
-
-
-Kernel.parallel_vars = _parallel_vars  # type: ignore[attr-defined]
-
-
 def _kept(operand: Index, axis) -> Index:
     gone = (axis,) if isinstance(axis, int) else axis
     return tuple([i for a, i in enumerate(operand) if a not in gone])
@@ -615,7 +615,9 @@ def needs(space: Space, node: Node, index: Index, ready) -> list[tuple[Node, Ind
         x = node.inputs[0]
         if ready(x):
             return [(x, space.flat(index, node.shape))]
-    return [(node.inputs[i], moved) for i, moved, _ in parts(space, node, index)]
+    found: list[tuple[Node, Index | Linear]] = []
+    found += [(node.inputs[i], moved) for i, moved, _ in parts(space, node, index)]
+    return found
 
 
 def one_hot_index(node: Node, index: Index) -> Index:

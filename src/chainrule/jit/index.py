@@ -8,9 +8,10 @@ the caller stores the value in memory first, from where any flat index can be re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from ..graph import Node
 from ..ops import movement as mv
@@ -288,8 +289,8 @@ def _cat(space, node, index, axis):
 
 def _setslice(space, node, index, bounds):
     moved, guards = _inside(index, bounds, node)
-    v = node.inputs[1]
-    return [(1, stretched(moved, v.shape), guards), (0, index, ())]
+    written = (1, stretched(moved, node.inputs[1].shape), guards)
+    return [written, (0, index, ())] if guards else [written]
 
 
 def _window(space, node, index, size, stride, dilation):
@@ -299,7 +300,7 @@ def _window(space, node, index, size, stride, dilation):
     return [(0, (*index[:lead], *moved), ())]
 
 
-_RULES = {
+_RULES: dict[Any, Callable[..., list[Part]]] = {
     reshape: _reshape, expand: _expand, mv.permute: _permute, mv.flip: _flip, mv.slice_: _slice,
     mv.pad: _pad, mv.cat: _cat, mv.setslice: _setslice, mv.window: _window,
 }

@@ -21,7 +21,7 @@ from ..ops import movement as mv
 from ..ops.op import cast
 from . import math
 from .fuse import Fusion, Kernel, Member, is_one_hot, is_read, one_hot_index, read
-from .index import Guard, Index, Linear, parts, stretched
+from .index import ZERO, Guard, Index, Linear, parts, stretched
 
 AGAIN = 12  # instructions that a later pass rather repeats than keeps in scratch
 LARGEST_ROW = 1 << 16  # elements: what is kept between passes and larger than this is stored
@@ -43,7 +43,7 @@ class Instruction:
     elem: str
     args: tuple[int, ...] = ()
     place: int = -1  # number of the buffer, or of the scratch row, or of the variable found
-    where: Linear | None = None
+    where: Linear = ZERO
     guards: tuple[Guard, ...] = ()
     extra: Any = None  # (op, attrs), a number, the name of a reduction ...
 
@@ -113,7 +113,7 @@ class Lowering:
 
     def __init__(self, fusion: Fusion, kernel: Kernel):
         self.fusion, self.kernel, self.space = fusion, kernel, kernel.space
-        self.parallel = kernel.parallel_vars()
+        self.parallel = kernel.parallel
         self.buffers: list[Node] = []
         self._place: dict[Node, int] = {}
         self._count = 0
@@ -244,7 +244,7 @@ class Lowering:
     def _write(self, m: Member) -> None:
         node = m.node
         if m.operand is not None and not self._is_contract(m):
-            self._write_reduction(m)
+            self._write_reduction(m, m.operand)
             return
         inner = self._inner(m.index)
         stage = self._stage[node] if node in self._stage else self._ready[node]
@@ -256,16 +256,16 @@ class Lowering:
         if node in self.fusion.stored:
             self._store(block, node, m.index, value)
 
-    def _write_reduction(self, m: Member) -> None:
+    def _write_reduction(self, m: Member, operand: Index) -> None:
         node, (x,) = m.node, m.node.inputs
         stage = self._ready[node]
-        inner = self._inner(m.operand)
+        inner = self._inner(operand)
         block = self._block(stage, inner)
         after = self._block(stage, ())
-        args = [self._value(block, stage, x, m.operand)]
+        args = [self._value(block, stage, x, operand)]
         name = node.op.name
         if name in ("argmax", "argmin"):
-            along = self.space.resolve(m.operand[node.attrs["axis"]])
+            along = self.space.resolve(operand[node.attrs["axis"]])
             args.append(self._emit(block, Instruction("index", self._new(), "int64", where=along)))
             if not inner:
                 args.reverse()
@@ -429,15 +429,15 @@ class Lowering:
         if node.op is ew_reshape and x in self.kernel:
             own = self.kernel.own(x)
             return self._value(block, stage, x, own.index, guards)
-        result = None
+        result = -1
         for number, moved, more in reversed(parts(self.space, node, index)):
             more = tuple(more)
             value = self._value(block, stage, node.inputs[number], moved, guards + more)
-            if result is None and more:
+            if result < 0 and more:
                 zero = self._emit(block, Instruction("number", self._new(),
                                                      register(node.dtype.name), extra=0))
                 result = self._choose(block, stage, node, guards, more, value, zero)
-            elif result is None:
+            elif result < 0:
                 result = value
             else:
                 result = self._choose(block, stage, node, guards, more, value, result)

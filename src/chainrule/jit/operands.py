@@ -12,9 +12,8 @@ def operand(fusion, kernel, x: Node, index: Index) -> tuple[Node, Linear, list[G
     guards: list[Guard] = []
     space: Space = kernel.space
     while not fusion.ready(x, kernel):
-        below = x.inputs[0] if x.inputs else None
-        if x.op is reshape and fusion.ready(below, kernel):
-            return below, space.flat(index, x.shape), guards
+        if x.op is reshape and fusion.ready(x.inputs[0], kernel):
+            return x.inputs[0], space.flat(index, x.shape), guards
         if x.op.kind != "movement":
             raise NotLinear(x)
         found = parts(space, x, index)

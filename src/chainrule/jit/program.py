@@ -82,7 +82,8 @@ class Program:
             self._slot.setdefault(node, len(self._slot))
         outside = len(self._slot)
         self._plan_memory()
-        for owner in (*self.buffers, *(t for s in self.steps for t in s.temporaries)):
+        inside: list[Node | Buffer] = [*self.buffers, *(t for s in self.steps for t in s.temporaries)]
+        for owner in inside:
             self._slot[owner] = len(self._slot)
         starts: dict[tuple[Node | Buffer, int], int] = {}
         for step in self.steps:
@@ -96,13 +97,13 @@ class Program:
                 buffer = owner if isinstance(owner, Buffer) else self.buffers[owner]
                 self._addresses[slot] = self._base + buffer.offset
         self._find_starts(lambda owner: self._slot[owner] >= outside)
-        self._moving = [(slot, self._slot[o], n * o.dtype.itemsize)
+        self._moving = [(slot, self._slot[o], n * _element(o))
                         for (o, n), slot in starts.items() if self._slot[o] < outside]
 
     def _find_starts(self, which) -> None:
         for (owner, start), slot in self._starts.items():
             if which(owner):
-                size = 1 if isinstance(owner, Buffer) else owner.dtype.itemsize
+                size = _element(owner)
                 self._addresses[slot] = self._addresses[self._slot[owner]] + start * size
 
     def _plan_memory(self) -> None:
@@ -221,6 +222,11 @@ def address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
+def _element(owner: Node | Buffer) -> int:
+    """Bytes of one element: those of a temporary are its elements."""
+    return 1 if isinstance(owner, Buffer) else owner.dtype.itemsize
+
+
 def _detached(outputs: Sequence[Node], leaves: Sequence[Node]) -> tuple[list[Node], list[Node]]:
     """The same graph on leaves without the user's values: a program must not hold them."""
     new: dict[Node, Node] = {}
@@ -238,6 +244,7 @@ def _detached(outputs: Sequence[Node], leaves: Sequence[Node]) -> tuple[list[Nod
 def _in_place(step: Step, x: Node, output: Node) -> bool:
     """Whether the step reads x just where it writes the output, and before."""
     nest = step.nest
+    assert nest is not None
     place, target = nest.buffers.index(x), nest.buffers.index(output)
     if nest.starts[place] != nest.starts[target]:
         return False
