@@ -97,10 +97,12 @@ class Reader:
         self.b, self.access, self.elem = b, access, elem
         self.base = b.buffer(access.place)
 
-    def inside(self, where: Where, vector: int | None = None, lanes: int = 1) -> Value | None:
-        """Which of the lanes along `vector` exist; None if all of them always do."""
+    def inside(self, where: Where, vector: int | None = None, lanes: int = 1,
+               guards: Sequence[Guard] | None = None) -> Value | None:
+        """Which of the lanes along `vector` exist, as far as some of the guards say (else all);
+        None if all of them always do."""
         found = None
-        for guard in self.access.guards:
+        for guard in self.access.guards if guards is None else guards:
             step = 0 if vector is None else guard.strides[vector]
             first = self.b.index(linear(self.b, guard.offset, guard.strides, where))
             # One comparison for both ends: a negative position is a huge unsigned one.
@@ -108,7 +110,7 @@ class Reader:
             if step and lanes > 1:
                 first = self.b.splat(first, lanes) + self.b.iota(lanes, "uint32", step)
             holds = self.b.compare("lt", first, guard.size)
-            found = holds if found is None else _both(self.b, found, holds)
+            found = both(found, holds)
         return found
 
     def load(self, where: Where, vector: int | None = None, lanes: int = 1,
@@ -151,9 +153,12 @@ class Reader:
         return b.shuffle(low, high, range(0, 2 * lanes, 2))
 
 
-def _both(b: Builder, x: Value, y: Value) -> Value:
+def both(x: Value | None, y: Value | None) -> Value | None:
+    """Lanes that two masks hold; None holds all."""
+    if x is None or y is None:
+        return x or y
     lanes = max(x.lanes, y.lanes)
-    return b.splat(x, lanes) & b.splat(y, lanes)
+    return x.b.splat(x, lanes) & x.b.splat(y, lanes)
 
 
 def multiply_add(b: Builder, x: Value, y: Value, total: Value) -> Value:

@@ -10,8 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from math import prod
 
-from .access import Matrix, Reader, Where, split
+from .access import Matrix, Reader, Where, both, split
 from .emit import BITS, Builder, Index, Value
+
+# How many vectors of a run are written out.
+_UNROLLED = 4
 
 
 @contextmanager
@@ -80,17 +83,38 @@ def pack_row(b: Builder, reader: Reader, m: Matrix, where: Where, start: Index, 
         return
     last = m.inner[-1]
     length = m.sizes[last]
+    if len(m.inner) > 1 and length <= _UNROLLED * lanes:
+        _pack_runs(b, reader, m, where, start, stop, out, lanes)
+        return
     with inner_loops(b, m, m.inner[:-1], start, stop) as outer:
-        alone = len(m.inner) == 1
-        low, high = (start, stop) if alone else (0, length)
+        low, high = (start, stop) if len(m.inner) == 1 else (0, length)
         with b.loop(low, high, lanes) as i:
             place = {**where, **outer, last: i}
             mask = reader.inside(place, last, lanes)
             if not (isinstance(high, int) and high % lanes == 0 and isinstance(low, int)):
-                tail = b.first_lanes(b.index(high) - i, lanes)
-                mask = tail if mask is None else b.splat(mask, lanes) & tail
+                mask = both(mask, b.first_lanes(b.index(high) - i, lanes))
             value = reader.load(place, last, lanes, mask)
             b.store(out, b.index(position(b, m, place)) - start, value)
+
+
+def _pack_runs(b: Builder, reader: Reader, m: Matrix, where: Where, start: Index, stop: Index,
+               out: Value, lanes: int) -> None:
+    """The vectors of a short run are written out; which of their lanes exist for all runs is known
+    before the first."""
+    *others, last = m.inner
+    vectors = [{last: i} for i in range(0, m.sizes[last], lanes)]
+    changing = [g for g in reader.access.guards if any(g.strides[v] for v in others)]
+    fixed = [g for g in reader.access.guards if g not in changing]
+    first = dict.fromkeys(others, 0)
+    known = [reader.inside({**where, **first, **at}, last, lanes, fixed) for at in vectors]
+    if tail := m.sizes[last] % lanes:
+        known[-1] = both(known[-1], b.first_lanes(tail, lanes))
+    with inner_loops(b, m, others, start, stop) as outer:
+        to = b.offset(out, reader.elem, b.index(position(b, m, {**outer, last: 0})) - start)
+        for at, mask in zip(vectors, known):
+            place = {**where, **outer, **at}
+            mask = both(reader.inside(place, last, lanes, changing), mask)
+            b.store(to, at[last], reader.load(place, last, lanes, mask))
 
 
 def pack_panel(b: Builder, reader: Reader, m: Matrix, where: Where, column: Index, width: int,
@@ -127,11 +151,8 @@ def _pack_columns(b: Builder, reader: Reader, m: Matrix, where: Where, vector: i
     guarded = [v for v in m.inner if any(g.strides[v] for g in reader.access.guards)]
     free = [v for v in m.inner if v not in guarded]
     with inner_loops(b, m, guarded, start, stop) as first:
-        exist = reader.inside({**where, **first, **dict.fromkeys(free, 0)}, vector, lanes)
-        if exist is None:
-            exist = mask
-        elif mask is not None:
-            exist = b.splat(exist, lanes) & mask
+        exist = both(reader.inside({**where, **first, **dict.fromkeys(free, 0)}, vector, lanes),
+                     mask)
         with inner_loops(b, m, free, start, stop) as rest:
             inner = {**first, **rest}
             value = reader.load({**where, **inner}, vector, lanes, exist)

@@ -282,12 +282,12 @@ class _Kernel:
         """Vectors along some variables, at positions `span`, of each of the new lines."""
         b, c = self.b, self.c
         batch = split(b, self.batch, c.batch, c.sizes)
-        with b.loop(*lines) as line:
-            where = {**batch, **split(b, line, outer, c.sizes)}
-            with pieces(b, along, c.sizes, *span, lanes, whole) as (place, at, mask, wide):
+        with pieces(b, along, c.sizes, *span, lanes, whole) as (place, at, mask, wide):
+            with b.loop(*lines) as line:
                 value = b.load(tile.base, (line - tile.line) * tile.step + (at - tile.first),
                                c.elem, wide)
-                self.finish(b, {**where, **place}, along[-1], value, mask)
+                where = {**batch, **split(b, line, outer, c.sizes), **place}
+                self.finish(b, where, along[-1], value, mask)
 
 
 @dataclass
