@@ -82,7 +82,8 @@ class Program:
             self._slot.setdefault(node, len(self._slot))
         outside = len(self._slot)
         self._plan_memory()
-        inside: list[Node | Buffer] = [*self.buffers, *(t for s in self.steps for t in s.temporaries)]
+        temporaries = [t for s in self.steps for t in s.temporaries]
+        inside: list[Node | Buffer] = [*self.buffers, *temporaries]
         for owner in inside:
             self._slot[owner] = len(self._slot)
         starts: dict[tuple[Node | Buffer, int], int] = {}
