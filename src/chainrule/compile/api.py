@@ -44,13 +44,14 @@ class Compiled:
         if watching.watcher is not None or watching.mapped:
             return self._function(*args, **kwargs)
         arguments: list[Tensor] = []
-        structure = _structure(args, kwargs, arguments)
+        structure = _structure(args, kwargs, arguments) if args or kwargs else ()
         with self._lock:
-            for i, replay in enumerate(self._replays):
+            for replay in self._replays:
                 result = replay(structure, arguments)
                 if result is not MISS:
-                    if i:
-                        self._replays.insert(0, self._replays.pop(i))
+                    if replay is not self._replays[0]:
+                        self._replays.remove(replay)
+                        self._replays.insert(0, replay)
                     return result
             if self._is_watched():
                 return self._record(args, kwargs, structure, arguments)

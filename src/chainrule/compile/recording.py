@@ -253,6 +253,9 @@ class Recording:
         found = self.watcher.numbers.get(id(step.node.value))
         return None if found is None else found[1].formula
 
+    def formula_at(self, place: int) -> str | None:
+        return None if place < 0 else self.number_of(self.watcher.tape[place])
+
     def draw_of(self, step: Step) -> int | None:
         """Which draw made a leaf."""
         return self._draws.get(id(step.node.value))

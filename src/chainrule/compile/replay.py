@@ -20,7 +20,7 @@ from ..graph import Node
 from ..interpreter import run
 from ..scope import context
 from ..tensor import Tensor
-from .formulas import Formulas, Stale
+from .formulas import Stale, formulas
 from .program import Program, runner
 from .recording import Recording, Result, Source, new_leaf
 from .tree import Like, build
@@ -39,18 +39,23 @@ class Replay:
     def __init__(self, recording: Recording):
         self.structure, self.survey, self.modes = recording.structure, recording.survey, modes()
         outputs, nodes = recording.graph()
-        leaves = [(place, n) for place, n in nodes.items() if n.op is None and n.value is None]
-        self.values: list[Any] = [None] * len(leaves)
-        self.places = {place: i for i, (place, _) in enumerate(leaves)}
+        leaves = {p: n for p, n in nodes.items() if n.op is None and n.value is None}
+        texts = {p: recording.formula_at(p) for p in leaves}
+        numbers = {p: text for p, text in texts.items() if text is not None}
+        self.places = {p: i for i, p in enumerate(p for p in leaves if p not in numbers)}
+        self.values: list[Any] = [None] * len(self.places)
         self.outside = Outside(recording, self.places)
-        self.formulas = Formulas(recording, self.places)
+        self.numbers = formulas(recording, list(numbers.values()))
         self.draws = list(self._draws(recording))
         self.effects = Effects(recording, self.outside)
-        replaced = self.effects.replaced(self.outside)
-        self.program: Program = runner(outputs, [n for _, n in leaves], replaced)
+        self.program: Program = runner(
+            outputs, [leaves[p] for p in self.places], [leaves[p] for p in numbers],
+            self.effects.replaced(self.outside),
+        )
         self.results, self.result_structure = recording.results, recording.result_structure
         self.storages = [like for _, like in recording.storages]
-        self.is_simple = isinstance(self.result_structure, Like) and not self.results[0].views
+        self.is_simple = isinstance(self.result_structure, Like) and not self.results[0].views \
+            and type(self.results[0].storage) is int
 
     def _draws(self, recording: Recording) -> Iterable[tuple[Callable, list[int]]]:
         """Each draw, and which leaves it makes."""
@@ -65,7 +70,7 @@ class Replay:
         """The result of the call, or MISS."""
         if structure != self.structure or modes() != self.modes or config.anomaly:
             return MISS
-        if self.survey.changed() is not None:
+        if not self.survey.holds() and self.survey.changed() is not None:
             return MISS
         values, outside = self.values, self.outside
         try:
@@ -74,7 +79,7 @@ class Replay:
                 outside.fetch(arguments, values)
             if arguments:
                 outside.take(arguments, values)
-            self.formulas.work_out(values)
+            numbers = self.numbers()
         except Stale:
             return MISS
         for draw, positions in self.draws:
@@ -84,7 +89,7 @@ class Replay:
         alone = settled and self.effects.are_alone()
         outputs: Any = None
         try:
-            outputs = self.program(values, alone)
+            outputs = self.program(values, numbers, alone)
             self.effects.apply(outputs, arguments, values, alone)
         except KeyboardInterrupt:  # before the call, or after all of it, but nothing in between
             if outputs is None:
@@ -95,10 +100,10 @@ class Replay:
         return self._result(outputs, arguments)
 
     def _result(self, outputs: Sequence[np.ndarray], arguments: list[Tensor]) -> Any:
+        if self.is_simple:
+            return _made(self.storages[0], outputs[-1])
         new = outputs[len(outputs) - len(self.storages) :]
         made = [_made(like, value) for like, value in zip(self.storages, new)]
-        if self.is_simple and type(self.results[0].storage) is int:
-            return made[0]
         found = [self._returned(r, arguments, made) for r in self.results]
         return build(self.result_structure, iter(found))
 

@@ -60,7 +60,8 @@ class Survey:
         while self._stack and self.refusal is None:
             self._visit(*self._stack.pop())
         self._count = changes.count
-        self._is_same = self._slots.is_same()
+        #: Whether every place has the very object that it had; False says nothing.
+        self.holds = self._slots.is_same(self._count)
         self.tensors = {key for key, x in self._seen.items() if isinstance(x, Handle)}
         self.containers = {key for key, x in self._seen.items() if isinstance(x, (list, dict))}
         del self._stack, self._seen
@@ -68,15 +69,11 @@ class Survey:
     # ------------------------------------------------------------------ comparing
     def changed(self) -> str | None:
         """The first thing that is not what it was."""
-        try:
-            found = None if self._is_same() else self._slots.changed()
-        except (KeyError, ValueError):  # an item or the contents of a cell are gone
-            found = self._slots.changed()
-        count = changes.count
+        found, count = self._slots.changed(), changes.count
         if found is None and self._count != count:
             found = self._module_slots.changed()
             if found is None:
-                self._count = count
+                self._count = self._slots.count(count)
         return found
 
     def same(self, other: Survey) -> bool:
@@ -286,10 +283,19 @@ class Slots:
         size = f"len(x{{0}}) == {len(x)}"
         self.add(name, read, f"{size} and {test}" if len(x) else "not x{0}", x)
 
-    def is_same(self) -> Callable[[], bool]:
-        """A function of all the tests, which is False also where it cannot tell."""
-        text = " and ".join(self._tests) or "True"
-        return eval(f"lambda: {text}", self._known)
+    def is_same(self, count: int) -> Callable[[], bool]:
+        """A function of all the tests, while `changes` has counted to this."""
+        tests = " and ".join(["changes.count == count", *self._tests])
+        self._known |= {"changes": changes, "count": count}
+        lines = ["try:", f"    return {tests}",
+                 "except (KeyError, IndexError, ValueError):",  # what was there is gone
+                 "    return False"]
+        exec("def is_same():\n" + "".join(f"    {line}\n" for line in lines), self._known)
+        return self._known["is_same"]
+
+    def count(self, count: int) -> int:
+        self._known["count"] = count
+        return count
 
     def changed(self) -> str | None:
         """The first place that has something else; equal numbers and texts are the same."""

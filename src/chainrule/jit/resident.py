@@ -11,7 +11,7 @@ by a new one and never written to again.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import is_
 from sys import getrefcount
 from typing import Any
@@ -26,29 +26,35 @@ from .threads import Table
 class Side:
     """One table of addresses, and the arrays in it."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, leaves: int):
         self.table: Any = program._addresses.copy()
-        self.words = memoryview(self.table)
+        self.words = self.table.data
         self.start = self.table.ctypes.data
-        self.leaves: list[np.ndarray | None] = [None] * len(program.leaves)
-        self.copies: list[np.ndarray | None] = list(self.leaves)  # of those that are not contiguous
+        self.leaves: list[np.ndarray | None] = [None] * leaves
+        self.copies: list[np.ndarray | None] = [None] * leaves  # of those that are not contiguous
         self.outputs: list[np.ndarray] = []
-        self.counts: list[int] = []  # of references to the outputs, and to the fixed ones,
-        self.fixed_counts: list[int] = []  # when nobody else held them
+        # Some of the outputs once more, and how many references each had when it was ours alone.
+        self.swapped: list[np.ndarray] = []
+        self.fixed: list[np.ndarray] = []
+        self.swapped_counts: list[int] = []
+        self.fixed_counts: list[int] = []
 
 
 class Resident:
     """Runs a program whose steps are all native (`fits`), and keeps its arrays.
 
-    `replaced[k]` is the leaf whose place output k takes, or None if it takes that of output k of
-    the last run: once a run is over nobody needs that array, unless he is seen to hold it.
+    Its leaves are arrays, then those of `constants`, then `numbers` numbers.  `replaced[k]` is the
+    leaf whose place output k takes, or None if it takes that of output k of the last run.
     """
 
     @staticmethod
     def fits(program: Program) -> bool:
         return len(program.segments) == 1 and isinstance(program.segments[0], Table)
 
-    def __init__(self, program: Program, replaced: Mapping[int, int | None]):
+    def __init__(
+        self, program: Program, constants: Sequence[np.ndarray], numbers: int,
+        replaced: Mapping[int, int | None],
+    ):
         self._program = program
         self._table: Any = program.segments[0]
         self._begun = 0  # how often the table was run, or was about to be
@@ -67,10 +73,20 @@ class Resident:
         self._fixed = list(_fixed(program, self._own, replaced))
         fixed = {j for j, _ in self._fixed}
         self._swapped = [j for j in range(len(self._own)) if j not in fixed]
-        self._sides = Side(program), Side(program)
+        always = len(program.leaves) - numbers
+        arrays = always - len(constants)
+        self._constants = [np.ascontiguousarray(x).reshape(x.shape) for x in constants]
+        self._sides = Side(program, arrays), Side(program, arrays)
+        self._cells = [np.zeros((), n.dtype.np) for n in program.leaves[always:]]
+        self._numbers: Sequence[float | None] = [None] * len(self._cells)
         for side in self._sides:
             side.outputs = [self._new(side, j) for j in range(len(self._own))]
-            side.counts, side.fixed_counts = [0] * len(self._swapped), [0] * len(self._fixed)
+            side.swapped = [side.outputs[j] for j in self._swapped]
+            side.fixed = [side.outputs[j] for j, _ in self._fixed]
+            side.swapped_counts = [0] * len(self._swapped)
+            side.fixed_counts = [0] * len(self._fixed)
+            for slot, array in zip(self._leaf_slots[arrays:], [*self._constants, *self._cells]):
+                side.words[slot] = address(array)
         self._turn = 0
 
     def _new(self, side: Side, j: int) -> np.ndarray:
@@ -78,19 +94,31 @@ class Resident:
         side.words[self._slots[j]] = address(array)
         return array
 
-    def __call__(self, values: Sequence[np.ndarray], alone: bool) -> list[np.ndarray]:
+    # ------------------------------------------------------------------ running
+    def __call__(
+        self, values: Sequence[np.ndarray], numbers: Sequence[float], alone: bool
+    ) -> list[np.ndarray]:
         """The values of the outputs from those of the leaves; raises Fault.
 
         `alone`: the caller will give what takes the place of the replaced arrays to whoever has
         them now.
         """
-        side, other = self._sides[self._turn], self._sides[1 - self._turn]
-        self._turn = 1 - self._turn
-        moved = self._free(side, other)
-        moved |= self._fix(side, other, values, alone)
-        if not all(map(is_, values, side.leaves)):
-            self._enter(side, other, values)
+        turn = self._turn
+        side, other = self._sides[turn], self._sides[1 - turn]
+        self._turn = 1 - turn
+        moved = False
+        known = all(map(is_, values, side.leaves))
+        if list(map(getrefcount, side.swapped)) != side.swapped_counts:
+            moved = self._free(side, other)
+        if not (known and alone and list(map(getrefcount, side.fixed)) == side.fixed_counts):
+            self._fix(side, other, values, alone)
+            if not known:
+                self._enter(side, other, values)
             moved = True
+        if numbers != self._numbers or 0.0 in numbers:  # 0.0 and -0.0 are equal, and not the same
+            for cell, number in zip(self._cells, numbers):
+                cell[()] = number
+            self._numbers = numbers
         if moved:
             for slot, base, start in self._program._moving:
                 side.words[slot] = side.words[base] + start
@@ -105,7 +133,8 @@ class Resident:
         outputs = side.outputs
         if len(outputs) == len(self._from):
             return outputs.copy()
-        return [outputs[j] if j is not None else values[i]
+        leaves = [*values, *self._constants, *[cell.copy() for cell in self._cells]]
+        return [outputs[j] if j is not None else leaves[i]
                 for i, j in zip(self._passed, self._from)]
 
     def outputs_of_interrupted(self, values: Sequence[np.ndarray]) -> list[np.ndarray] | None:
@@ -115,69 +144,56 @@ class Resident:
         self._begun = self._table.completed
         return None
 
+    # ------------------------------------------------------------------ arrays
     def _free(self, side: Side, other: Side) -> bool:
         """Have arrays for the swapped outputs that nobody holds but the two sides."""
-        outputs = side.outputs
-        counts = list(map(getrefcount, [outputs[j] for j in self._swapped]))
-        if counts == side.counts:
-            return False
         moved = False
+        counts = list(map(getrefcount, side.swapped))
         for n, (j, count) in enumerate(zip(self._swapped, counts)):
-            if count != side.counts[n]:
-                if count > _ALONE + 1 + _times(outputs[j], other.leaves):
-                    outputs[j], moved = self._new(side, j), True
-                    count = 0
-                side.counts[n] = count
+            if count != side.swapped_counts[n]:
+                # Twice in this side's lists, and perhaps a leaf of the other side.
+                if count > _LISTED + 1 + _times(side.outputs[j], other.leaves):
+                    side.outputs[j] = side.swapped[n] = self._new(side, j)
+                    moved, count = True, 0
+                side.swapped_counts[n] = count
         return moved
 
-    def _fix(self, side: Side, other: Side, values: Sequence[np.ndarray], alone: bool) -> bool:
+    def _fix(
+        self, side: Side, other: Side, values: Sequence[np.ndarray], alone: bool
+    ) -> None:
         """Let the fixed outputs have the arrays that they replace, if nobody else holds them."""
-        outputs = side.outputs
-        before = [other.outputs[j] if i is None else values[i] for j, i in self._fixed]
-        counts = list(map(getrefcount, before))
-        if alone and counts == side.fixed_counts and all(
-            map(is_, before, [outputs[j] for j, _ in self._fixed])
-        ):
-            return False
+        replaced = [other.outputs[j] if i is None else values[i] for j, i in self._fixed]
+        counts = list(map(getrefcount, replaced))
         for n, (j, i) in enumerate(self._fixed):
-            array = before[n]
-            if alone and self._is_ours(array, counts[n], i is not None, side, other, values):
-                if outputs[j] is array:
-                    side.fixed_counts[n] = counts[n]
+            array = replaced[n]
+            if alone and _is_ours(array, counts[n], i is not None, (side, other), values):
+                if side.outputs[j] is array:
+                    side.fixed_counts[n] = counts[n] - 1  # `replaced` held it as well
                     continue
-                outputs[j] = array
+                side.outputs[j] = side.fixed[n] = array
                 side.words[self._slots[j]] = address(array)
             else:
-                outputs[j] = self._new(side, j)
+                side.outputs[j] = side.fixed[n] = self._new(side, j)
+            # The other side has counted what this one held.
             side.fixed_counts[n] = other.fixed_counts[n] = 0
-        return True
-
-    def _is_ours(
-        self, array: np.ndarray, count: int, is_leaf: bool, side: Side, other: Side,
-        values: Sequence[np.ndarray],
-    ) -> bool:
-        """Whether an array is held by nobody but us, the caller's list, and the node that has it
-        as its value - and is read in this run only as the leaf that is replaced."""
-        read = _times(array, values)
-        lists = (side.leaves, other.leaves, side.outputs, other.outputs)
-        ours = _ALONE + 1 + 2 * read + sum([_times(array, held) for held in lists])
-        return count <= ours and read == is_leaf and array.flags.c_contiguous
 
     def _enter(self, side: Side, other: Side, values: Sequence[np.ndarray]) -> None:
         """Put the addresses of these arrays into the table."""
-        gone = set(map(id, other.outputs))
+        outputs = set(map(id, other.outputs))
         for i, value in enumerate(values):
             if value is not side.leaves[i]:
-                # One holder less: what was counted for the other side's outputs is not so any more.
-                if id(side.leaves[i]) in gone:
-                    other.counts = [0] * len(other.counts)
+                if id(side.leaves[i]) in outputs:  # the other side has counted this reference
+                    other.swapped_counts = [0] * len(self._swapped)
+                    other.fixed_counts = [0] * len(self._fixed)
                 side.leaves[i] = value
                 array = value if value.flags.c_contiguous else np.ascontiguousarray(value)
                 side.copies[i] = None if array is value else array
                 side.words[self._leaf_slots[i]] = address(array)
 
 
-def _fixed(program: Program, own: list[int], replaced: Mapping[int, int | None]):
+def _fixed(
+    program: Program, own: list[int], replaced: Mapping[int, int | None]
+) -> Iterator[tuple[int, int | None]]:
     """(number among the own outputs, leaf or None) of what may be written in the place of another
     array: after everything that can fail, so that a failing run has changed nothing."""
     fallible = [s.last for s in program.steps
@@ -190,9 +206,21 @@ def _fixed(program: Program, own: list[int], replaced: Mapping[int, int | None])
                 yield j, i
 
 
+def _is_ours(
+    array: np.ndarray, count: int, is_leaf: bool, sides: tuple[Side, Side],
+    values: Sequence[np.ndarray],
+) -> bool:
+    """Whether an array is held by nobody but the two sides, the caller's list, and the node that
+    has it as its value - and is read in this run only as the leaf that is replaced."""
+    read = _times(array, values)
+    lists = [held for s in sides for held in (s.leaves, s.outputs, s.swapped, s.fixed)]
+    ours = _LISTED + 1 + read + sum([_times(array, held) for held in lists])
+    return count <= ours and read == is_leaf and array.flags.c_contiguous
+
+
 def _times(array: np.ndarray, held: Sequence) -> int:
     return sum([x is array for x in held])
 
 
 # What getrefcount counts for an array that only a list refers to.
-(_ALONE,) = map(getrefcount, [np.empty(0)])
+(_LISTED,) = map(getrefcount, [np.empty(0)])
