@@ -420,3 +420,46 @@ def test_zeros_are_not_added():
     put = ix.put(zero, draw(1, 3, 4), index, axis=0, accumulate=True)
     after = check(x + zero, zero + x, x - zero, zero - x, put + ew.exp(x))
     assert sorted(names(after)) == ["exp", "neg", "put"]
+
+
+# --------------------------------------------------------------------------- loops over time
+@pytest.mark.parametrize("time", [0, 1])
+def test_a_loop_over_a_cell_multiplies_its_inputs_at_once(time):
+    torch.manual_seed(0)
+    cell = torch.nn.GRUCell(3, 4)
+    x = torch.rand(6, 6, 3, requires_grad=True)
+    h, outputs = torch.zeros(6, 4), []
+    for row in x.unbind(time):
+        h = cell(row, h)
+        outputs.append(h)
+    gradients = torch.autograd.grad(torch.stack(outputs).exp().sum(), [x, *cell.parameters()])
+    kinds = names(check(h, *gradients))
+    # Forward: one product for the inputs and one for each time; backward: one for the inputs,
+    # one for each time but the first, and one for each weight.
+    assert "pad" not in kinds and kinds.count("contract") == 1 + 6 + 1 + 5 + 2
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=9), st.integers(0, 2), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_rows_of_one_tensor(places, axis, joined):
+    x, w = draw(0, 6, 6, 6), draw(1, 6, 5)
+    rows = []
+    for p in places:
+        bounds = [(0, 6, 1)] * 3
+        bounds[axis] = (p, p + 1, 1)
+        rows.append(reshape(mv.slice_(x, bounds=tuple(bounds)), shape=(6, 6)))
+    products = [contract(r, w, labels=((0, 1), (1, 2), (0, 2))) for r in rows]
+    check(*([mv.cat(*rows, axis=0), mv.cat(*products, axis=0)] if joined else products))
+
+
+@given(st.lists(st.integers(0, 8), min_size=2, max_size=4), st.integers(0, 1), st.integers(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_slices_side_by_side(cuts, axis, other):
+    x = draw(0, 8, 8)
+    parts = []
+    for a, b in zip(sorted(cuts), sorted(cuts)[1:]):
+        bounds = [(0, 8, 1)] * 2
+        bounds[axis] = (a, b, 1)
+        parts.append(mv.slice_(x, bounds=tuple(bounds)))
+    if axis == other or len({p.shape for p in parts}) == 1:
+        check(mv.cat(*parts, axis=other))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from ..graph import Node
 from ..rewrite import rewrite
+from .batches import batch_products, product_of_cats
 from .blocks import split_reductions
 from .factors import take_out_factors
 from .local import simplify_more
@@ -22,6 +23,7 @@ __all__ = ["prepare"]
 
 def prepare(outputs: Sequence[Node]) -> list[Node]:
     """The same outputs, from a graph that runs faster."""
-    outputs = rewrite(join_pads(simplify_more(join_writes(outputs))))
+    outputs = batch_products(simplify_more(join_writes(outputs)))
+    outputs = product_of_cats(rewrite(join_pads(outputs)))
     outputs = rewrite(take_out_factors(merge_products(outputs)))
     return rewrite(split_reductions(outputs))

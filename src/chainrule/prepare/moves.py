@@ -263,10 +263,62 @@ def joined(parts: Sequence[Node], axis: int) -> Node:
 
     So that the same parts, stacked here and joined there, are one cat.
     """
-    if len(parts) == 1:
-        return parts[0]
     first = parts[0]
+    if len(parts) == 1:
+        return first
     if axis == 0 and first.ndim > 1 and all(p.shape[0] == 1 for p in parts):
         rows = joined([without(p, (0,)) for p in parts], 0)
         return reshaped(rows, (len(parts), *first.shape[1:]))
-    return mv.cat(*parts, axis=axis)
+    found = _rows_of_one(parts) if axis == 0 else None
+    return found or _neighbours(parts, axis) or mv.cat(*parts, axis=axis)
+
+
+def row_of(x: Node) -> tuple[Node, int, int] | None:
+    """(base, axis, index) where x is base[..., index, ...], without that axis."""
+    if not pending(x, reshape) or not pending(x.inputs[0], mv.slice_):
+        return None
+    cut = x.inputs[0]
+    (base,), bounds = cut.inputs, cut.attrs["bounds"]
+    axes = [i for i, (b, n) in enumerate(zip(bounds, base.shape)) if b != (0, n, 1)]
+    if len(axes) != 1 or cut.shape[axes[0]] != 1:
+        return None
+    (axis,) = axes
+    return (base, axis, bounds[axis][0]) if x.shape == _drop(base.shape, axis) else None
+
+
+def rows(base: Node, axis: int, start: int, stop: int) -> Node:
+    """base[..., start:stop, ...] with that axis in front."""
+    bounds = whole(base.shape)
+    bounds[axis] = (start, stop, 1)
+    return permuted(sliced(base, tuple(bounds)), (axis, *_drop(tuple(range(base.ndim)), axis)))
+
+
+def _drop(items: tuple, at: int) -> tuple:
+    return (*items[:at], *items[at + 1 :])
+
+
+def _rows_of_one(parts: Sequence[Node]) -> Node | None:
+    """A cat of rows of one tensor, one after the other, is that tensor."""
+    found = [row_of(p) for p in parts]
+    if found[0] is None:
+        return None
+    base, axis, start = found[0]
+    if any(f != (base, axis, start + i) for i, f in enumerate(found)):
+        return None
+    first = parts[0].shape
+    return reshaped(rows(base, axis, start, start + len(parts)),
+                    (len(parts) * first[0], *first[1:]))
+
+
+def _neighbours(parts: Sequence[Node], axis: int) -> Node | None:
+    """A cat of slices that lie side by side is one slice."""
+    if not all(pending(p, mv.slice_) and p.inputs[0] is parts[0].inputs[0] for p in parts):
+        return None
+    bounds = [p.attrs["bounds"] for p in parts]
+    first, last = bounds[0], bounds[-1]
+    others = _drop(first, axis)
+    beside = all(b[axis][0] == a[axis][1] for a, b in zip(bounds, bounds[1:]))
+    if not beside or any(b[axis][2] != 1 or _drop(b, axis) != others for b in bounds):
+        return None
+    whole_row = (first[axis][0], last[axis][1], 1)
+    return sliced(parts[0].inputs[0], (*first[:axis], whole_row, *first[axis + 1 :]))
