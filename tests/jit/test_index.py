@@ -45,7 +45,9 @@ def element(space, node, index, values):
 
 
 def meaning(node):
-    return node.value if node.value is not None else evaluate(node, [meaning(x) for x in node.inputs])
+    if node.value is not None:
+        return node.value
+    return evaluate(node, [meaning(x) for x in node.inputs])
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -16,143 +16,29 @@ kernel's, [low, high) are the units of work to do, `scratch` is memory of the wo
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 from . import math
+from .values import (
+    BITS,
+    FLOATING,
+    LLVM,
+    UNSIGNED,
+    Index,
+    Number,
+    Operand,
+    Value,
+    Variable,
+    conversion,
+    literal,
+    suffix,
+    typed,
+    vector_suffix,
+)
 
-LLVM = {
-    "float64": "double", "float32": "float", "float16": "half", "bfloat16": "bfloat",
-    "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8", "uint8": "i8", "bool": "i1",
-    "uint16": "i16", "uint32": "i32", "uint64": "i64", "ptr": "ptr",
-}
-BITS = {
-    "float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "int64": 64, "int32": 32,
-    "int16": 16, "int8": 8, "uint8": 8, "bool": 1, "uint16": 16, "uint32": 32, "uint64": 64,
-}
-FLOATING = {"float64", "float32", "float16", "bfloat16"}
-UNSIGNED = {"uint8", "uint16", "uint32", "uint64", "bool"}
-
-Number: TypeAlias = int | float | bool
-
-
-class Value:
-    """One register: `elem` (a dtype's name, or "ptr") times `lanes`."""
-
-    __slots__ = ("b", "ref", "elem", "lanes")
-
-    def __init__(self, b: Builder, ref: str, elem: str, lanes: int):
-        self.b, self.ref, self.elem, self.lanes = b, ref, elem, lanes
-
-    @property
-    def type(self) -> str:
-        return typed(self.elem, self.lanes)
-
-    @property
-    def floating(self) -> bool:
-        return self.elem in FLOATING
-
-    def __repr__(self) -> str:
-        return f"{self.type} {self.ref}"
-
-    def __add__(self, other):
-        return self.b.add(self, other)
-
-    def __radd__(self, other):
-        return self.b.add(other, self)
-
-    def __sub__(self, other):
-        return self.b.sub(self, other)
-
-    def __rsub__(self, other):
-        return self.b.sub(other, self)
-
-    def __mul__(self, other):
-        return self.b.mul(self, other)
-
-    def __rmul__(self, other):
-        return self.b.mul(other, self)
-
-    def __truediv__(self, other):
-        return self.b.div(self, other)
-
-    def __rtruediv__(self, other):
-        return self.b.div(other, self)
-
-    def __neg__(self):
-        return self.b.neg(self)
-
-    def __and__(self, other):
-        return self.b.bits("bitwise_and", self, other)
-
-    def __or__(self, other):
-        return self.b.bits("bitwise_or", self, other)
-
-    def __xor__(self, other):
-        return self.b.bits("bitwise_xor", self, other)
-
-    def __lshift__(self, other):
-        return self.b.bits("left_shift", self, other)
-
-    def __rshift__(self, other):
-        return self.b.bits("right_shift", self, other)
-
-    def __lt__(self, other):
-        return self.b.compare("lt", self, other)
-
-    def __le__(self, other):
-        return self.b.compare("le", self, other)
-
-    def __gt__(self, other):
-        return self.b.compare("gt", self, other)
-
-    def __ge__(self, other):
-        return self.b.compare("ge", self, other)
-
-
-Operand: TypeAlias = Value | int | float
-Index: TypeAlias = Value | int
-
-
-def typed(elem: str, lanes: int) -> str:
-    return LLVM[elem] if lanes == 1 else f"<{lanes} x {LLVM[elem]}>"
-
-
-def literal(value: Any, elem: str) -> str:
-    """A number as LLVM writes it, every bit of it."""
-    if elem == "bool":
-        return "true" if value else "false"
-    if elem not in FLOATING:
-        return str(int(value))
-    value = float(value)
-    if elem == "float32":
-        try:
-            value = struct.unpack("f", struct.pack("f", value))[0]
-        except OverflowError:
-            value = float("inf") if value > 0 else float("-inf")
-    elif elem != "float64":
-        raise TypeError(f"literal requires float32 or float64, got {elem}")
-    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
-
-
-class Variable:
-    """A register that is written more than once: an accumulator."""
-
-    __slots__ = ("b", "ref", "elem", "lanes")
-
-    def __init__(self, b: Builder, ref: str, elem: str, lanes: int):
-        self.b, self.ref, self.elem, self.lanes = b, ref, elem, lanes
-
-    def get(self) -> Value:
-        return self.b._emit(f"load {typed(self.elem, self.lanes)}, ptr {self.ref}", self.elem,
-                            self.lanes)
-
-    def set(self, value: Operand) -> None:
-        value = self.b.like(value, self)
-        self.b.line(f"store {value!r}, ptr {self.ref}")
-
+__all__ = ["BITS", "FLOATING", "Builder", "Index", "Value"]
 
 # How elements are moved: bool has no bits of its own, and LLVM would widen halves to select them.
 _MEMORY = {"bool": "uint8", "float16": "uint16", "bfloat16": "uint16"}
@@ -197,7 +83,8 @@ class Builder:
     def _call(self, name: str, elem: str, lanes: int, *args: Value, extra: str = "") -> Value:
         result = typed(elem, lanes)
         self._declare(name, f"{result} @{name}({', '.join(_bare(a) for a in args)}{_types(extra)})")
-        return self._emit(f"call {result} @{name}({', '.join(map(repr, args))}{extra})", elem, lanes)
+        given = ", ".join(map(repr, args))
+        return self._emit(f"call {result} @{name}({given}{extra})", elem, lanes)
 
     def _declare(self, name: str, signature: str) -> None:
         self.intrinsics[name] = f"declare {signature}"
@@ -305,10 +192,10 @@ class Builder:
 
     def abs(self, x: Value) -> Value:
         if x.floating:
-            return self._call(f"llvm.fabs.{_suffix(x)}", x.elem, x.lanes, x)
+            return self._call(f"llvm.fabs.{suffix(x)}", x.elem, x.lanes, x)
         if x.elem in UNSIGNED:
             return x
-        return self._call(f"llvm.abs.{_suffix(x)}", x.elem, x.lanes, x, extra=", i1 false")
+        return self._call(f"llvm.abs.{suffix(x)}", x.elem, x.lanes, x, extra=", i1 false")
 
     def max(self, x: Operand, y: Operand) -> Value:
         """The larger; NaN where one is NaN; of 0.0 and -0.0 (which NumPy leaves open), y."""
@@ -326,7 +213,7 @@ class Builder:
         if x.elem == "bool":
             return self.bits("bitwise_or" if name == "max" else "bitwise_and", x, y)
         sign = "u" if x.elem in UNSIGNED else "s"
-        return self._call(f"llvm.{sign}{name}.{_suffix(x)}", x.elem, x.lanes, x, y)
+        return self._call(f"llvm.{sign}{name}.{suffix(x)}", x.elem, x.lanes, x, y)
 
     def select(self, condition: Value, x: Operand, y: Operand) -> Value:
         x, y = self._both(x, y)
@@ -396,7 +283,7 @@ class Builder:
             wide = self._emit(f"zext {self.bitcast(x, 'int16')!r} to {typed('int32', x.lanes)}",
                               "int32", x.lanes)
             return self.bitcast(wide << 16, "float32")
-        return self._emit(f"{_conversion(x.elem, elem)} {x!r} to {typed(elem, x.lanes)}", elem,
+        return self._emit(f"{conversion(x.elem, elem)} {x!r} to {typed(elem, x.lanes)}", elem,
                           x.lanes)
 
     def _to_bfloat16(self, x: Value) -> Value:
@@ -415,14 +302,14 @@ class Builder:
         x, y = self.like(x, z), self.like(y, z)
         if not self.target.fma:
             return self.add(self.mul(x, y), z)
-        return self._call(f"llvm.fma.{_suffix(z)}", z.elem, z.lanes, x, y, z)
+        return self._call(f"llvm.fma.{suffix(z)}", z.elem, z.lanes, x, y, z)
 
     def sqrt(self, x: Value) -> Value:
-        return self._call(f"llvm.sqrt.{_suffix(x)}", x.elem, x.lanes, x)
+        return self._call(f"llvm.sqrt.{suffix(x)}", x.elem, x.lanes, x)
 
     def rounded(self, how: str, x: Value) -> Value:
         """floor, ceil, trunc or roundeven, by an instruction where the host has one."""
-        return self._call(f"llvm.{how}.{_suffix(x)}", x.elem, x.lanes, x)
+        return self._call(f"llvm.{how}.{suffix(x)}", x.elem, x.lanes, x)
 
     def bitcast(self, x: Value, elem: str) -> Value:
         """The same bits as another type of the same width."""
@@ -626,7 +513,7 @@ class Builder:
 
     def _masked_load(self, where: str, elem: str, lanes: int, mask: Value, align: int) -> Value:
         whole = typed(elem, lanes)
-        name = f"llvm.masked.load.{_vector_suffix(elem, lanes)}.p0"
+        name = f"llvm.masked.load.{vector_suffix(elem, lanes)}.p0"
         self._declare(name, f"{whole} @{name}(ptr, i32, <{lanes} x i1>, {whole})")
         return self._emit(f"call {whole} @{name}(ptr {where}, i32 {align}, {mask!r}, {whole} "
                           "zeroinitializer)", elem, lanes)
@@ -647,7 +534,7 @@ class Builder:
         places = self._emit(f"getelementptr {_stored(elem)}, {base!r}, {index!r}", "ptr", lanes)
         mask = mask or self.number(True, "bool", lanes)
         whole = typed(stored, lanes)
-        name = f"llvm.masked.gather.{_vector_suffix(stored, lanes)}.v{lanes}p0"
+        name = f"llvm.masked.gather.{vector_suffix(stored, lanes)}.v{lanes}p0"
         self._declare(name, f"{whole} @{name}(<{lanes} x ptr>, i32, <{lanes} x i1>, {whole})")
         found = self._emit(f"call {whole} @{name}(<{lanes} x ptr> {places.ref}, i32 "
                            f"{max(BITS[stored] // 8, 1)}, {mask!r}, {whole} zeroinitializer)",
@@ -666,7 +553,7 @@ class Builder:
             with self.when(mask):
                 self.line(f"store {x!r}, ptr {where}, align {align}")
         else:
-            name = f"llvm.masked.store.{_vector_suffix(elem, x.lanes)}.p0"
+            name = f"llvm.masked.store.{vector_suffix(elem, x.lanes)}.p0"
             self._declare(name, f"void @{name}({x.type}, ptr, i32, <{x.lanes} x i1>)")
             self.line(f"call void @{name}({x!r}, ptr {where}, i32 {align}, {mask!r})")
 
@@ -706,29 +593,3 @@ def _bare(x: Value) -> str:
 def _types(extra: str) -> str:
     """The types of further constant arguments: ", i1 false" -> ", i1"."""
     return "".join(f", {part.split()[0]}" for part in extra.split(",") if part.strip())
-
-
-def _suffix(x: Value) -> str:
-    return _vector_suffix(x.elem, x.lanes)
-
-
-_SHORT = {"double": "f64", "float": "f32", "half": "f16", "bfloat": "bf16"}
-
-
-def _vector_suffix(elem: str, lanes: int) -> str:
-    short = _SHORT.get(LLVM[elem], LLVM[elem])
-    return short if lanes == 1 else f"v{lanes}{short}"
-
-
-def _conversion(old: str, new: str) -> str:
-    if old in FLOATING and new in FLOATING:
-        return "fpext" if BITS[new] > BITS[old] else "fptrunc"
-    if old in FLOATING:
-        return "fptoui" if new in UNSIGNED else "fptosi"
-    if new in FLOATING:
-        return "uitofp" if old in UNSIGNED else "sitofp"
-    if BITS[new] < BITS[old]:
-        return "trunc"
-    if BITS[new] == BITS[old]:
-        return "bitcast"
-    return "zext" if old in UNSIGNED else "sext"

@@ -20,8 +20,9 @@ from ..ops import indexing as ix
 from ..ops import movement as mv
 from ..ops.op import cast
 from . import math
-from .fuse import Fusion, Kernel, Member, is_one_hot, is_read, one_hot_index, read
+from .fuse import Fusion, Kernel, Member
 from .index import ZERO, Guard, Index, Linear, parts, stretched
+from .needs import is_one_hot, is_read, one_hot_index, read
 
 AGAIN = 12  # instructions that a later pass rather repeats than keeps in scratch
 LARGEST_ROW = 1 << 16  # elements: what is kept between passes and larger than this is stored
