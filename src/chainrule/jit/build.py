@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..graph import Node
-from . import contract
+from . import contract, printout
 from .codegen import NONE, Code, Writer, loop_kernel
 from .emit import Builder
 from .engine import NAME, host
@@ -18,7 +18,7 @@ from .operands import operand
 Place = tuple[Node | Buffer, int]  # whose memory, and from which element on
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Step:
     """What a program does for one kernel: its codes one after the other, on these places."""
 
@@ -36,6 +36,12 @@ class Step:
     def last(self) -> int:
         """The level of its last code."""
         return self.level + max(len(self.codes), 1) - 1
+
+    def __repr__(self) -> str:
+        return printout.short(self)
+
+    def __str__(self) -> str:
+        return printout.full(self)
 
 
 _codes: dict[tuple, list[Code]] = {}  # what looks alike is written once

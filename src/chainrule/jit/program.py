@@ -13,7 +13,8 @@ from ..graph import Node, leaf, toposort
 from ..interpreter import evaluate
 from ..prepare import prepare
 from ..rewrite import rewrite
-from .build import Step, build
+from . import printout
+from .build import Place, Step, build
 from .engine import CompileError, engine
 from .fuse import Fusion
 from .memory import Buffer, plan
@@ -35,6 +36,7 @@ class Program:
 
     def __init__(self, outputs: Sequence[Node], leaves: Sequence[Node]):
         outputs, leaves = _detached(outputs, leaves)
+        self.recorded = sum(n.op is not None for n in toposort(outputs))
         self.leaves, self.outputs = leaves, prepare(rewrite(outputs))
         self._lock = threading.Lock()
         refused: dict[Node, str] = {}
@@ -164,10 +166,24 @@ class Program:
                 close()
                 self.segments.append(step.writes[0])
             for k, (code, places) in enumerate(zip(step.codes, step.places)):
-                slots = [self._starts[p] if p[1] else self._slot[p[0]] for p in places]
-                pending.append(Entry(next(addresses), slots, code.units, code.grain,
+                pending.append(Entry(next(addresses), self.slots(places), code.units, code.grain,
                                      step.level + k))
         close()
+
+    def slots(self, places: Sequence[Place]) -> list[int]:
+        """Which slots these places are."""
+        return [self._starts[p] if p[1] else self._slot[p[0]] for p in places]
+
+    @property
+    def workers(self) -> int:
+        """How many workers run the program: one if there is little to do."""
+        return 1 if self.work < ALONE else config.get_num_threads()
+
+    def __repr__(self) -> str:
+        return printout.summary(self)
+
+    def __str__(self) -> str:
+        return printout.text(self)
 
     # ------------------------------------------------------------------ running
     def run(self, values: Sequence[np.ndarray], out: Sequence[np.ndarray | None] | None = None
@@ -177,9 +193,12 @@ class Program:
         `out` may give arrays to write outputs to: that of the leaf `overwrites` names, say.
         """
         with self._lock:
-            return self._run(values, out)
+            arrays = self._enter(values, out)
+            self._work(arrays)
+            return [arrays[n] for n in self.outputs]
 
-    def _run(self, values, out) -> list[np.ndarray]:
+    def _enter(self, values: Sequence[np.ndarray], out=None) -> dict[Node, np.ndarray]:
+        """Put the addresses of all arrays from outside into the table; these arrays."""
         held = [v if v.flags.c_contiguous else np.ascontiguousarray(v) for v in values]
         arrays: dict[Node, np.ndarray] = dict(zip(self.leaves, held))
         for k, node in enumerate(self.outputs):
@@ -190,7 +209,10 @@ class Program:
             self._addresses[self._slot[node]] = address(array)
         for slot, base, start in self._moving:
             self._addresses[slot] = self._addresses[base] + start
-        workers = 1 if self.work < ALONE else config.get_num_threads()
+        return arrays
+
+    def _work(self, arrays: dict[Node, np.ndarray]) -> None:
+        workers = self.workers
         for segment in self.segments:
             if isinstance(segment, Table):
                 fault = segment.run(self._addresses.ctypes.data, workers)
@@ -198,7 +220,6 @@ class Program:
                     raise Fault(fault)
             else:
                 self._host(segment, arrays)
-        return [arrays[n] for n in self.outputs]
 
     def _host(self, node: Node, arrays: dict[Node, np.ndarray]) -> None:
         inputs = [self._array(x, arrays) for x in node.inputs]
