@@ -123,6 +123,8 @@ class Reader:
             mask = b.splat(mask, lanes)
         if lanes > 1 and step == 1:
             found = b.load(self.base, index, elem, lanes, mask)
+        elif lanes > 1 and step == -1:
+            found = self._backwards(index, lanes, mask)
         elif lanes > 1 and step == 2:
             found = self._every_second(index, lanes, mask)
         elif lanes > 1 and (step or mask is not None and mask.lanes > 1):
@@ -139,6 +141,13 @@ class Reader:
     def load_at(self, base: Value, index: Index, lanes: int, mask: Value | None = None) -> Value:
         """Elements that lie next to each other, counted from an address."""
         return self.b.cast(self.b.load(base, index, self.access.elem, lanes, mask), self.elem)
+
+    def _backwards(self, index: Index, lanes: int, mask: Value | None) -> Value:
+        b, order = self.b, range(lanes - 1, -1, -1)
+        if mask is not None:
+            mask = b.shuffle(mask, None, order)
+        first = b.index(index) - (lanes - 1)
+        return b.shuffle(b.load(self.base, first, self.access.elem, lanes, mask), None, order)
 
     def _every_second(self, index: Index, lanes: int, mask: Value | None) -> Value:
         """Two loads, which read no element between two that are missing or behind the last."""

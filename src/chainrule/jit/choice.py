@@ -22,8 +22,9 @@ Kernel: TypeAlias = Simple | Dots | Tiled
 # what else is used.
 _FIRST, _SECOND = 32 << 10, 1 << 20
 _PANELS = 400_000
-# Inner positions of a chunk when a long sum is cut, and the length from which it is.
-_CHUNK, _LONG = 1024, 2048
+# Inner positions of a chunk when a long sum is cut: from which length to have enough units, and
+# from which one because a panel would leave the second cache.
+_CHUNK, _LONG, _LONGEST = 1024, 2048, 5000
 
 
 def choose(c: Contraction, target: Target, prefer: int | None) -> Kernel:
@@ -57,7 +58,11 @@ def _ordered(c: Contraction, prefer: int | None) -> Contraction:
     def by(access, variables):
         return tuple(sorted(variables, key=lambda v: (v == prefer, -abs(access.strides[v]))))
 
-    return replace(c, rows=by(c.x, c.rows), columns=by(c.y, c.columns), inner=by(c.x, c.inner))
+    inner = by(c.x, c.inner)
+    if inner and abs(c.x.strides[inner[-1]]) != 1 and c.y.strides[inner[-1]] != 1:
+        # Neither operand is contiguous along any: the longest makes the fullest vectors.
+        inner = tuple(sorted(inner, key=lambda v: c.sizes[v]))
+    return replace(c, rows=by(c.x, c.rows), columns=by(c.y, c.columns), inner=inner)
 
 
 def _simple_cycles(c: Contraction, lanes: int) -> float:
@@ -75,8 +80,9 @@ def _dots_cycles(dots: Dots) -> float:
     lines = dots.rows + dots.columns
     sums, size = dots.rows * dots.columns, BITS[dots.c.elem] // 8
     step = max(sums / 2, 4) + 0.7
-    if dots.k * lines * size > _SECOND // 2:
-        step = max(step, lines * dots.lanes * size / 12)
+    if dots.k * lines * size > 2 * _FIRST:
+        # Nothing of a unit is still in the first cache when the next one needs it.
+        step = max(step, lines * dots.lanes * size / 24)
     return dots.units * (ceil(dots.k / dots.lanes) * step + 8 * sums + 40)
 
 
@@ -88,7 +94,9 @@ def _tiled(c: Contraction, target: Target, prefer: int | None,
     x, y = matrix(c, c.x, c.rows), matrix(c, c.y, c.columns)
     m, n, k = c.extent(c.rows), c.extent(c.columns), c.extent(c.inner)
     batch = c.extent(c.batch)
-    pack_x, pack_y = "" if x.plain() else "unit", "unit"
+    pack_x, pack_y = "unit", "unit"
+    if x.plain() and (n < 8 * lanes or 1 in (x.step(x.outer), x.step(x.inner))):
+        pack_x = ""  # else each element would bring a line of the cache with it
     if y.plain() and (n == 1 or y.step(y.outer) == 1):
         crowded = _crowded(y.step(y.inner) * size, min(k, _CHUNK))
         pack_y = "unit" * (m >= 32 and crowded)
@@ -153,10 +161,10 @@ def _rate(m: Matrix, lanes_along: tuple[int, ...], lanes: int, vectors: int = 0)
     """Cycles to pack an element, with lanes along the last one of some variables."""
     if lanes_along == m.outer and transposable(m):
         return 0.2
-    step = m.step(lanes_along)
+    length = m.sizes[lanes_along[-1]] if lanes_along else 1
+    step = abs(m.step(lanes_along))
     if step not in (1, 2):
-        return 2.0
-    length = m.sizes[lanes_along[-1]]
+        return 1.5 * lanes / min(lanes, length)
     width = vectors * lanes
     # Panels that do not end where runs end are made of more pieces.
     ragged = width and len(lanes_along) > 1 and width % length and length % width
@@ -167,7 +175,7 @@ def _chunk(c: Contraction, x: Matrix, y: Matrix, tiles: int, lanes: int) -> int:
     """How many inner positions are summed at once: all, but for long sums of few tiles."""
     k = c.extent(c.inner)
     unit = lcm(_tail(x), _tail(y))
-    if k < _LONG or tiles > 512 and k < 8 * _LONG:
+    if k < _LONG or tiles >= 64 and k <= _LONGEST:
         return k
     chunk = unit * max(1, _CHUNK // unit)
     while chunk < k and 0 < k % chunk < lanes:
