@@ -16,7 +16,7 @@ from chainrule.ops import indexing as ix
 from chainrule.ops import movement as mv
 from chainrule.ops import reduction as rd
 from chainrule.ops.contraction import contract
-from chainrule.ops.op import expand, reshape, sum_
+from chainrule.ops.op import ALL_OPS, expand, reshape, sum_
 from chainrule.prepare import prepare
 from chainrule.rewrite import rewrite
 
@@ -463,3 +463,50 @@ def test_slices_side_by_side(cuts, axis, other):
         parts.append(mv.slice_(x, bounds=tuple(bounds)))
     if axis == other or len({p.shape for p in parts}) == 1:
         check(mv.cat(*parts, axis=other))
+
+
+# --------------------------------------------------------------------------- everything
+@pytest.mark.parametrize("op", ALL_OPS, ids=repr)
+def test_every_op_and_its_gradient(op):
+    arrays, attrs = op.sample(np.random.default_rng(0))
+    inputs = [leaf(a, requires_grad=True) for a in arrays]
+    out = op(*inputs, **attrs)
+    gradients = op.vjp(ew.fill(out, 1.0), out, *inputs, **attrs) if op.differentiable else ()
+    check(out, *[g for g in gradients if g is not None])
+
+
+MODELS = {
+    "conv": lambda: (torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, 2, 1, groups=1), torch.nn.BatchNorm2d(4), torch.nn.ReLU(),
+        torch.nn.MaxPool2d(3, 2, 1), torch.nn.Conv2d(4, 6, 3, dilation=2, padding=2, groups=2),
+        torch.nn.AvgPool2d(2), torch.nn.Flatten(), torch.nn.LazyLinear(3)), (2, 3, 16, 16)),
+    "up": lambda: (torch.nn.Sequential(
+        torch.nn.ConvTranspose2d(3, 4, 4, 2, 1), torch.nn.GELU(), torch.nn.Upsample(scale_factor=2),
+        torch.nn.Conv2d(4, 2, 1, 2)), (2, 3, 4, 4)),
+    "transformer": lambda: (torch.nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True),
+                            (2, 5, 8)),
+    "rnn": lambda: (torch.nn.RNN(3, 4, 2, bidirectional=True), (6, 2, 3)),
+    "gru": lambda: (torch.nn.GRU(3, 4, batch_first=True), (2, 6, 3)),
+    "lstm": lambda: (torch.nn.LSTM(3, 4, 2, proj_size=2), (6, 2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_and_their_gradients(name):
+    torch.manual_seed(0)
+    model, shape = MODELS[name]()
+    x = torch.rand(*shape, requires_grad=True)
+    model(x)
+    model = model.double()
+    x = x.detach().double().requires_grad_()
+    out = model(x)
+    out = out[0] if isinstance(out, tuple) else out
+    check(out, *torch.autograd.grad((out * out).sum(), [x, *model.parameters()]))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_of_gradients_of_convolutions(stride):
+    x, w = tensor(0, 2, 3, 6, 5), tensor(1, 4, 3, 3, 2)
+    (g,) = torch.autograd.grad(F.conv2d(x, w, None, stride, 1).tanh().sum(), [x],
+                               create_graph=True)
+    assert "fold" not in names(check(*torch.autograd.grad((g * g).sum(), [x, w])))
