@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ..graph import Node
 from . import contract, printout
-from .codegen import NONE, Code, Writer, loop_kernel
+from .codegen import Code, Writer, loop_kernel
 from .emit import Builder
 from .engine import NAME, host
 from .fuse import Fusion, Kernel
@@ -14,6 +14,7 @@ from .index import Linear, Space
 from .loops import HALF, Lowering, Nest
 from .memory import Buffer
 from .operands import operand
+from .vectors import NONE
 
 Place = tuple[Node | Buffer, int]  # whose memory, and from which element on
 

@@ -3,92 +3,19 @@ a unit of work is, and how every instruction of the nest is written for a vector
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from .emit import BITS, Builder, Index, Value
 from .engine import NAME, Target
-from .index import Guard, Linear
-from .loops import HALF, Block, Instruction, Nest, register
+from .index import Linear
+from .loops import HALF, Instruction, Nest, register
+from .vectors import FARTHEST, NONE, TILE, lanes_of, merged, tiled, vector_variable, widened
 
 OUT_OF_RANGE = 1  # what a kernel returns when an index names no element
 CHUNK = 2048  # elements of a vector variable that one unit runs over, where there is no inner loop
-NONE = -1  # no variable
-FARTHEST = 4  # lanes that lie farther apart in memory are read and written one by one
 GRAIN = 1 << 14  # element-instructions that are worth a hand-over between workers
-
-
-# --------------------------------------------------------------------------- fewer variables
-def merged(nest: Nest) -> Nest:
-    """The same nest with neighbouring variables made one wherever memory lets them."""
-    places = [i.where for i in nest.instructions()]
-    places += [g.place for i in nest.instructions() for g in i.guards]
-    groups: dict[tuple, list[int]] = defaultdict(list)
-    for v in nest.sizes:
-        inside = tuple([v in b.inner for b in nest.blocks])
-        groups[(v in nest.parallel, inside, tuple([v in r[0] for r in nest.rows]))].append(v)
-    gone: dict[int, int] = {}
-    sizes = dict(nest.sizes)
-    steps = {v: [p.coefficient(v) for p in places] for v in nest.sizes}
-    for group in groups.values():
-        _merge_group(group, steps, sizes, gone)
-    return _without(nest, gone, sizes) if gone else nest
-
-
-def _merge_group(group: list[int], steps, sizes, gone) -> None:
-    changed = True
-    while changed:
-        changed = False
-        for a in group:
-            for b in group:
-                if a == b or a in gone or b in gone:
-                    continue
-                if steps[a] == [s * sizes[b] for s in steps[b]]:
-                    gone[a] = b
-                    sizes[b] *= sizes[a]
-                    changed = True
-
-
-def _without(nest: Nest, gone, sizes) -> Nest:
-    def shorter(x: Linear) -> Linear:
-        return Linear(x.offset, tuple([(v, c) for v, c in x.terms if v not in gone]))
-
-    def rewritten(i: Instruction) -> Instruction:
-        where = shorter(i.where)
-        guards = tuple([Guard(shorter(g.place), g.size) for g in i.guards])
-        return replace(i, where=where, guards=guards)
-
-    blocks = [Block(tuple([v for v in b.inner if v not in gone]), [rewritten(i) for i in b.code])
-              for b in nest.blocks]
-    rows = [(tuple([v for v in r if v not in gone]), e) for r, e in nest.rows]
-    kept = {v: n for v, n in sizes.items() if v not in gone}
-    parallel = tuple([v for v in nest.parallel if v not in gone])
-    return replace(nest, sizes=kept, parallel=parallel, blocks=blocks, rows=rows)
-
-
-def vector_variable(nest: Nest, lanes: int) -> int:
-    """The variable along which most of memory is contiguous; NONE if it is along none."""
-    best, chosen = 0.0, NONE
-    for v, n in nest.sizes.items():
-        if nest.ordered and v not in nest.parallel:
-            continue
-        score = 0.0
-        for block in nest.blocks:
-            runs = prod(min(nest.sizes[u], 64) for u in block.inner)
-            for i in block.code:
-                if i.do not in ("load", "store") or not i.where.variables:
-                    continue
-                step = i.where.coefficient(v)
-                worth = 0.3 if step == 0 else 1.0 if step == 1 else -0.5
-                if 2 <= step <= FARTHEST:
-                    worth = 0.5
-                score += worth * runs * (2 if i.do == "store" else 1)
-        score *= min(1.0, n / lanes)
-        if score > best:
-            best, chosen = score, v
-    return chosen
 
 
 # --------------------------------------------------------------------------- what a kernel is
@@ -103,23 +30,13 @@ class Code:
     work: int  # element-instructions in all
 
 
-def lanes_of(nest: Nest, target: Target) -> int:
-    elems = {i.elem for i in nest.instructions() if i.elem}
-    if elems & {"float32", *HALF}:
-        return target.lanes("float32")
-    if "float64" in elems:
-        return target.lanes("float64")
-    widest = max((BITS[e] for e in elems if e in BITS), default=64)
-    return target.bits // max(widest, 32)
-
-
 def loop_kernel(nest: Nest, target: Target) -> Code:
     """The code of a kernel that is only loops."""
     nest = merged(nest)
     lanes = lanes_of(nest, target)
     v = vector_variable(nest, lanes)
     b = Builder(NAME, target)
-    writer = Writer(b, nest, v, 1 if v == NONE else lanes)
+    writer = Writer(b, nest, v, 1 if v == NONE else widened(nest, v, lanes))
     work = writer.work()
     units = writer.write()
     each = max(work // max(units, 1), 1)
@@ -141,6 +58,7 @@ class Writer:
         self.mask: Value | None = None
         self.sums: dict[int, Any] = {}  # of a reduction: its Variable; of argmax, two
         self.across = vector in nest.parallel  # lanes are turns, not elements of a turn
+        self.tile = NONE
         self.scratch = 0
         self._rows = []
         for variables, elem in nest.rows:
@@ -172,7 +90,8 @@ class Writer:
         b, nest = self.b, self.nest
         for k in range(len(nest.buffers)):
             self._buffers[k] = b.buffer(k)
-        outer = [v for v in nest.parallel if v != self.vector]
+        self.tile = tiled(nest, self.vector)
+        outer = [v for v in nest.parallel if v not in (self.vector, self.tile)]
         units = prod(nest.sizes[v] for v in outer)
         if not self.across:
             with b.loop(b.low, b.high) as unit:
@@ -184,16 +103,27 @@ class Writer:
         chunk = min(n, self.lanes if inner else max(CHUNK, self.lanes))
         chunk = -(-chunk // self.lanes) * self.lanes
         pieces = -(-n // chunk)
+        rows = 1 if self.tile == NONE else -(-nest.sizes[self.tile] // TILE)
         with b.loop(b.low, b.high) as unit:
-            piece = b.modulo(unit, pieces)
-            self._decode(b.quotient(unit, pieces), outer)
+            piece, unit = b.modulo(unit, pieces), b.quotient(unit, pieces)
+            row = b.modulo(unit, rows)
+            self._decode(b.quotient(unit, rows), outer)
             early = self._early()
-            start = b.mul(piece, chunk)
-            stop = n if pieces == 1 else b.min(b.add(start, chunk), n)
-            with b.loop(start, stop, self.lanes) as i:
+            with self._along(piece, chunk, n, self.lanes) as i:
                 self._set_vector(i, n)
-                self._blocks(nest.blocks, early)
-        return units * pieces
+                if self.tile == NONE:
+                    self._blocks(nest.blocks, early)
+                else:
+                    with self._along(row, TILE, nest.sizes[self.tile], 1) as j:
+                        self.env[self.tile] = j
+                        self._blocks(nest.blocks, early)
+        return units * pieces * rows
+
+    def _along(self, piece: Index, chunk: int, n: int, step: int):
+        """The loop over one piece of a variable of length n."""
+        start = self.b.mul(piece, chunk)
+        stop = n if chunk >= n else self.b.min(self.b.add(start, chunk), n)
+        return self.b.loop(start, stop, step)
 
     def _decode(self, unit: Index, variables: list[int]) -> None:
         for v in reversed(variables[1:]):
@@ -228,7 +158,8 @@ class Writer:
         if any(a in varying for a in i.args):
             return True
         places = [i.where, *[g.place for g in i.guards]]
-        return any(v == self.vector or -2 - v in varying for p in places for v in p.variables)
+        turning = (self.vector, self.tile)
+        return any(v in turning or -2 - v in varying for p in places for v in p.variables)
 
     def _blocks(self, blocks, early=frozenset()) -> None:
         for block in blocks:
