@@ -215,7 +215,7 @@ def structural_key(outputs: Iterable[Node]) -> tuple[tuple, list[Node]]:
     is not computed yet, in canonical order - no identity, no value.  Returns (key, order).
 
     Two graphs with equal keys differ at most in the values of their leaves; a node with a value
-    counts as a leaf, and what is promised (template.py) is named by its template.
+    counts as a leaf, and what is promised (template.py) is named by the structure of its template.
     """
     found = survey(outputs)
     return found.key, found.order
@@ -268,12 +268,12 @@ def survey(outputs: Iterable[Node]) -> Survey:
             else:
                 number[call] = len(calls)
                 calls.append(call)
-                put(call.template)
+                put(call.template.structure)
             key += [number[x] for x in inputs]
         if call is not None:
-            put(call.template)
+            put(call.template.structure)
             put(number[call])
-            put(node.place)
+            put(node.place)  # type: ignore[attr-defined]
         stack.pop()
         number[node] = len(order)
         push(node)

@@ -100,6 +100,7 @@ def _relocated(error: ChainruleError, node: Node) -> ChainruleError:
 
 _plans: dict[tuple, Plan] = {}
 _MOST_PLANS = 4096
+_MOST_NODES = 10_000  # of a graph whose plan is worth remembering
 _depth = attrgetter("depth")
 
 
@@ -112,10 +113,7 @@ def _run(outputs: list[Node]) -> None:
     plan = _plans.get(full)
     if plan is None:
         plan = _plan(found, outputs, counts, call_counts)
-        if len(_plans) >= _MOST_PLANS:
-            _plans.pop(next(iter(_plans)))
-        if not any(n.call is None and n.op not in ALL_OPS for n in found.pending):
-            _plans[full] = plan
+        _remember(full, plan, found)
     if plan.outside:
         for i in plan.outside:
             found.calls[i].record()
@@ -129,6 +127,14 @@ def _run(outputs: list[Node]) -> None:
         order[i].freed = True
     for i in plan.released:
         order[i].inputs = ()
+
+
+def _remember(key: tuple, plan: Plan, found: Survey) -> None:
+    known = set(ALL_OPS)  # others hold functions of the user's in their attrs, each time new ones
+    if len(found.order) <= _MOST_NODES and all(n.call or n.op in known for n in found.pending):
+        if len(_plans) >= _MOST_PLANS:
+            _plans.pop(next(iter(_plans)))
+        _plans[key] = plan
 
 
 def _compute(plan: Plan, found: Survey) -> None:

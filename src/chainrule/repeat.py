@@ -13,6 +13,7 @@ from .ops.op import ALL_OPS
 from .template import Template
 
 _MOST_PASSES = 1024
+_MOST_NODES = 10_000  # of a graph worth remembering
 
 
 class Pass(NamedTuple):
@@ -31,7 +32,7 @@ def gradients_of(
 ) -> dict[Node, Node]:
     """`backpropagate` to the leaves, without create_graph: their gradients are promised."""
     found = None if config.anomaly or watching.watcher is not None else _forward(outputs)
-    if found is None:
+    if found is None or len(found[1]) > _MOST_NODES:
         return backpropagate(outputs, cotangents, free=free)
     key, order = found
     given = [ct for ct in cotangents if ct is not None]

@@ -10,9 +10,9 @@ graph seen before runs as a program, and nobody asks.
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from .shapes import Spec
 
 HERE = -1  # the origin of what is recorded on the line of the call itself
 _recording = threading.RLock()
+_structures: dict[tuple, object] = {}
 
 
 class Step(NamedTuple):
@@ -40,15 +41,16 @@ class Step(NamedTuple):
 
 
 class Promise(Node):
-    """A node whose `op`, `inputs`, `attrs`, `site` and `scope` are filled in when asked for."""
+    """A node whose `op`, `inputs`, `attrs` and `scope` are filled in when asked for."""
 
     __slots__ = ("call", "place")
 
-    def __init__(self, call: Call, place: int, step: Step, lost: tuple | None, depth: int):
+    def __init__(self, call, place, spec, requires_grad, site, depth, lost):
         self.call = call
         self.place = place
-        self.spec = step.spec
-        self.requires_grad = step.requires_grad
+        self.spec = spec
+        self.requires_grad = requires_grad
+        self.site = site
         self.depth = depth
         self.value = None
         self.lost = lost
@@ -66,25 +68,37 @@ class Promise(Node):
 class Template:
     """The graph between `inputs` and `results`, recorded on the lines of `origins`."""
 
-    def __init__(self, inputs: Sequence[Node], results: Sequence[Node], origins: Sequence[Node]):
-        nodes = _between(inputs, results)
+    def __init__(
+        self, inputs: Sequence[Node], results: Sequence[Node], origins: Sequence[Node] = ()
+    ):
+        nodes = between(inputs, results)
         referred = {x for n in nodes for x in n.inputs}.union(results)
         self.used = [i for i, x in enumerate(inputs) if x in referred]
         place = {inputs[i]: k for k, i in enumerate(self.used)}
         self.first = len(place)  # the place of the first step
-        self.steps: list[Step] = []
         describe = _Description(place, origins)
-        for node in nodes:
-            self.steps.append(describe.step(node))
-            place[node] = len(place)
+        self.steps = [describe.step(node) for node in nodes]
+        self.origins = [i for i in describe.used if i != HERE]
         self.results = [place[node] for node in results]
-        self.promised = [(i, self.steps[i - self.first])
-                         for i in sorted(set(self.results)) if i >= self.first]
+        self.gives_inputs = any(i < self.first for i in self.results)
+        made = [(i, self.steps[i - self.first]) for i in sorted({*self.results}) if i >= self.first]
+        self.promised = [(i, s.spec, s.requires_grad, s.origin, s.lost, s.height)
+                         for i, s in made if s.op is not None]
+        self.constants = [(i, s) for i, s in made if s.op is None]
+        self.structure = self._structure()
+
+    def _structure(self) -> object:
+        """The same object for all templates whose calls differ at most in their lines."""
+        key = tuple([
+            (s.op, s.inputs, tuple(s.attrs.items()), s.spec, s.value is None or s.value.tobytes())
+            for s in self.steps
+        ])
+        return _structures.setdefault((self.first, key), object())
 
     def call(self, inputs: Sequence[Node], origins: Sequence[Node] = ()) -> list[Node]:
         """The results of one more recording, from other inputs and on other lines."""
         given = [inputs[i] for i in self.used]
-        found = dict(enumerate(given)) if len(self.promised) < len(self.results) else {}
+        found = dict(enumerate(given)) if self.gives_inputs else {}
         Call(self, given, origins).promise(found)
         return [found[i] for i in self.results]
 
@@ -98,30 +112,31 @@ class Call:
 
     __slots__ = ("template", "inputs", "sites", "scopes", "promises", "__weakref__")
 
-    def __init__(self, template: Template, inputs: Sequence[Node], origins: Sequence[Node]):
+    def __init__(self, template: Template, inputs: list[Node], origins: Sequence[Node]):
         now = context.now
         self.template, self.inputs = template, inputs
+        origins = [origins[i] for i in template.origins]
         # The last, found at HERE, are those of the call.
         self.sites = [*[n.site for n in origins], now.site or locate()]
         self.scopes = [*[n.scope for n in origins], now.scope]
-        self.promises: list[weakref.ref[Promise]] = []
+        self.promises: list[ref[Promise]] = []
 
     def promise(self, found: dict[int, Node]) -> None:
         """Make the results, by their places."""
-        inputs, sites = self.inputs, self.sites
-        depth = max([x.depth for x in inputs], default=backlog.floor)
-        if depth < backlog.floor:
-            depth = backlog.floor
-        for place, step in self.template.promised:
-            if step.op is None:
-                found[place] = self._node(step, (), {})
-                continue
-            lost = step.lost
+        inputs, sites, promises = self.inputs, self.sites, self.promises
+        lowest = backlog.floor
+        for x in inputs:
+            if x.depth > lowest:
+                lowest = x.depth
+        for place, spec, requires_grad, origin, lost, height in self.template.promised:
             if lost is not None:
                 reason, at = lost
                 lost = inputs[at].lost if reason is None else (reason, sites[at])
-            found[place] = node = Promise(self, place, step, lost, depth + step.height)
-            self.promises.append(weakref.ref(node))
+            node = Promise(self, place, spec, requires_grad, sites[origin], lowest + height, lost)
+            found[place] = node
+            promises.append(ref(node))
+        for place, step in self.template.constants:
+            found[place] = self._node(step, (), {})
 
     def fill(self, promise: Promise) -> None:
         """Give a promise what it lacks."""
@@ -136,7 +151,7 @@ class Call:
 
     def record(self) -> None:
         """Record all that this call stands for."""
-        promises = {p.place: p for p in [ref() for ref in self.promises] if p is not None}
+        promises = {p.place: p for p in [known() for known in self.promises] if p is not None}
         nodes = list(self.inputs)
         scopes: dict[tuple, Scope | None] = {}
         for place, step in enumerate(self.template.steps, len(nodes)):
@@ -145,7 +160,7 @@ class Call:
             if promise is not None:
                 self._complete(promise, step, inputs, scopes)
             nodes.append(promise or self._node(step, inputs, scopes))
-        self.inputs = ()
+        self.inputs = []
 
     def _node(self, step: Step, inputs: tuple[Node, ...], scopes: dict) -> Node:
         depth = COMPUTED if step.op is None else 1 + max(
@@ -161,7 +176,7 @@ class Call:
     def _complete(self, promise: Promise, step: Step, inputs: tuple, scopes: dict) -> None:
         promise.op, promise.attrs = step.op, step.attrs
         promise.inputs = () if promise.value is not None else inputs
-        promise.site, promise.scope = self.sites[step.origin], self._scope(step, scopes)
+        promise.scope = self._scope(step, scopes)
         promise.call = None
 
     def _scope(self, step: Step, scopes: dict) -> Scope | None:
@@ -175,7 +190,7 @@ class Call:
 
     def release(self) -> None:
         """Let go of the inputs: every result has its value."""
-        self.inputs = ()
+        self.inputs = []
 
     def __repr__(self) -> str:
         return f"<call of {self.template!r}>"
@@ -192,13 +207,18 @@ class _Description:
         numbered = list(enumerate(origins))[::-1]  # reversed: the first of equals counts
         self.origins = {(id(x.site), x.scope): i for i, x in numbered}
         self.sites = {id(x.site): i for i, x in numbered}
+        self.used: dict[int, int] = {HERE: HERE}  # the origins that are needed, renumbered
 
     def step(self, node: Node) -> Step:
         self.height[node] = 1 + max([self.height[x] for x in node.inputs], default=0)
         inputs = tuple([self.place[x] for x in node.inputs])
+        self.place[node] = len(self.place)
         origin, scopes = self._origin(node)
         return Step(node.op, inputs, node.attrs, node.spec, node.requires_grad, origin, scopes,
                     self._lost(node), self.height[node], node.value)
+
+    def _use(self, origin: int) -> int:
+        return self.used.setdefault(origin, len(self.used) - 1)
 
     def _origin(self, node: Node) -> tuple[int, tuple[tuple, ...]]:
         scope = node.scope
@@ -206,7 +226,7 @@ class _Description:
         while True:
             origin = self.origins.get((id(node.site), scope), HERE)
             if origin != HERE or scope is None or scope is self.here:
-                return origin, tuple(inner[::-1])
+                return self._use(origin), tuple(inner[::-1])
             inner.append((scope.label, scope.kind, scope.grad_fn))
             scope = scope.parent
 
@@ -217,10 +237,10 @@ class _Description:
         if at is not None:
             return None, at
         reason, site = node.lost
-        return reason, self.sites.get(id(site), HERE)
+        return reason, self._use(self.sites.get(id(site), HERE))
 
 
-def _between(inputs: Sequence[Node], results: Sequence[Node]) -> list[Node]:
+def between(inputs: Sequence[Node], results: Sequence[Node]) -> list[Node]:
     """The nodes that the results need above the inputs, and constants; inputs before users."""
     order: list[Node] = []
     done = set(inputs)

@@ -16,6 +16,7 @@ from ..methods.create import tensor
 from ..scope import composite
 from ..tensor import Tensor, run_tensors
 from ..warning import warn
+from .rule import Updates
 
 ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 Group: TypeAlias = dict[str, Any]
@@ -337,13 +338,20 @@ class Optimizer:
 def optimizer_step(optimizer: Optimizer) -> None:
     """Record one update of every parameter that has a grad."""
     follows = type(optimizer).update.__module__.startswith(__package__)
+
+    def record(p: Tensor, grad: Tensor, state: State, group: Group) -> None:
+        optimizer.update(p, _gradient(p, grad, group), state, group)
+
     for given in optimizer.param_groups:
         group = options(given) if follows else given
+        promised = Updates(optimizer, given, record) if follows else None
         for p in group["params"]:
-            if p.grad is None:
+            grad = p.grad
+            if grad is None:
                 continue
             state = optimizer.state.get(p) or optimizer.start(p, group)
-            optimizer.update(p, _gradient(p, p.grad, group), state, group)
+            if promised is None or not promised.update(p, grad, state):
+                record(p, grad, state, group)
             if state:  # plain SGD has none, and then no entry in state_dict either
                 optimizer.state[p] = state
 
