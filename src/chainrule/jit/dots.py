@@ -17,11 +17,12 @@ _COLUMNS = 4
 
 
 class Dots:
-    def __init__(self, c: Contraction, lanes: int):
+    def __init__(self, c: Contraction, lanes: int, rows: int):
+        """`rows` at most."""
         self.c, self.lanes = c, lanes
         self.x, self.y = matrix(c, c.x, c.rows), matrix(c, c.y, c.columns)
         self.m, self.n, self.k = c.extent(c.rows), c.extent(c.columns), c.extent(c.inner)
-        self.rows = ceil(self.m / ceil(self.m / 5))
+        self.rows = ceil(self.m / ceil(self.m / rows))
         self.columns = _COLUMNS
         self.tiles, self.blocks = ceil(self.m / self.rows), ceil(self.n / self.columns)
         self.units = c.extent(c.batch) * self.blocks * self.tiles
