@@ -510,3 +510,13 @@ def test_gradients_of_gradients_of_convolutions(stride):
     (g,) = torch.autograd.grad(F.conv2d(x, w, None, stride, 1).tanh().sum(), [x],
                                create_graph=True)
     assert "fold" not in names(check(*torch.autograd.grad((g * g).sum(), [x, w])))
+
+
+def test_depthwise_convolutions_and_their_gradients_have_no_windows():
+    x, w = tensor(0, 2, 4, 6, 5), tensor(1, 4, 1, 3, 3)
+    y = F.conv2d(x, w, None, 1, 1, 1, 4)
+    (gx,) = torch.autograd.grad(y, [x], tensor(2, *y.shape))
+    after = check(gx)
+    assert {"fold", "add"}.isdisjoint(names(after))
+    (product,) = [n for n in toposort(after) if n.name == "contract"]
+    assert product.shape[-2:] == (6, 5)  # not what the padding cuts off again

@@ -16,14 +16,15 @@ from math import gcd, prod
 from ..graph import Node
 from ..ops import elementwise as ew
 from ..ops import movement as mv
-from ..ops.contraction import contract
 from ..ops.movement import Bounds
 from ..shapes import spec
-from .moves import constant, flipped, joined, padded, pending, permuted, reshaped, sliced, whole
-from .products import Three, contracted, relabelled
+from .moves import constant, flipped, joined, padded, permuted, reshaped, sliced, whole
+from .products import Three, contracted
 
 MOST_TAPS = 36  # a sum of more is left to the op itself
 MOST_RESIDUES = 36
+
+Product = tuple[Node, Node, Three]  # the operands of a contraction and its labels
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,9 @@ class Taps:
         return before, self.axis.rows - before - self.axis.count
 
 
-def folded(x: Node, bounds: Bounds, own: bool, stride, dilation) -> Node | None:
+def folded(x: Node, bounds: Bounds, product: Product | None, stride, dilation) -> Node | None:
     """slice(fold(x)) by `bounds` of step 1 of the folded axes, or None where the op itself is
-    best.  `own` says that nothing else needs x."""
+    best.  `product` says of what x is the contraction, if nothing else needs it."""
     rank = len(bounds)
     lead = x.ndim - 2 * rank
     counts, size = x.shape[lead : lead + rank], x.shape[lead + rank :]
@@ -97,21 +98,25 @@ def folded(x: Node, bounds: Bounds, own: bool, stride, dilation) -> Node | None:
         axes.append(Axis(n, k, s if n > 1 else 1, d if k > 1 else 1, start, stop - start))
     if all(a.stride >= a.reach or a.count == 1 for a in axes):
         disjoint = [replace(a, stride=max(a.stride, a.reach)) for a in axes]
-        return _side_by_side(x, disjoint, own)
+        return _side_by_side(x, disjoint, product)
     if prod(a.stride for a in axes) > MOST_RESIDUES:
         return None
-    problem = _spread_product(x, axes) if own and pending(x, contract) else None
+    problem = _spread_product(product, axes) if product is not None else None
     if problem is None and prod(size) <= MOST_TAPS:
         problem = _sum_of_taps(x, axes)
     return problem and _interleaved(x, axes, problem)
 
 
-def _side_by_side(x: Node, axes: Sequence[Axis], own: bool) -> Node:
+def _side_by_side(x: Node, axes: Sequence[Axis], product: Product | None) -> Node:
     """Windows that do not overlap: every place has one tap of one window, or none."""
     rank, lead = len(axes), x.ndim - 2 * len(axes)
     outer = x.shape[:lead]
-    turn = relabelled if own and pending(x, contract) else permuted
-    x = turn(x, (*range(lead), *(lead + i + k * rank for i in range(rank) for k in (0, 1))))
+    turned = (*range(lead), *(lead + i + k * rank for i in range(rank) for k in (0, 1)))
+    if product is None:
+        x = permuted(x, turned)
+    else:
+        g, w, (gl, wl, ol) = product
+        x = contracted(g, w, (gl, wl, tuple([ol[a] for a in turned])))
     if any(a.dilation > 1 for a in axes):
         x = reshaped(x, (*outer, *(n for a in axes for n in (a.count, a.size, 1))))
         x = padded(x, [(0, 0)] * lead + [w for a in axes for w in ((0, 0),) * 2 + (
@@ -129,28 +134,22 @@ Problem = Callable[[Sequence[Taps]], Node]  # what one residue of every axis get
 
 
 def _interleaved(x: Node, axes: Sequence[Axis], problem: Problem) -> Node:
-    lead = x.shape[: x.ndim - 2 * len(axes)]
-    zero = constant(0, spec((*lead, *(a.rows for a in axes)), x.dtype))
-    found = {}
+    """The rows of all residues, which take turns."""
+    rank, lead = len(axes), x.ndim - 2 * len(axes)
+    outer, rows = x.shape[:lead], tuple([a.rows for a in axes])
+    zero = constant(0, spec((*outer, *rows), x.dtype))
+    parts = []
     for residues in product(*[range(a.stride) for a in axes]):
         taps = [t for a, r in zip(axes, residues) if (t := a.taps(r)) is not None]
-        found[residues] = problem(taps) if len(taps) == len(axes) else zero
-    for i in reversed(range(len(axes))):
-        axis = len(lead) + i
-        groups: dict[tuple, list[Node]] = {}
-        for residues, part in found.items():  # the last residue runs fastest
-            groups.setdefault(residues[:-1], []).append(part)
-        found = {r: _alternating(parts, axis) for r, parts in groups.items()}
-    return padded(found[()], [(0, 0)] * len(lead) + [(0, a.length - a.rows * a.stride)
-                                                     for a in axes])
-
-
-def _alternating(parts: Sequence[Node], axis: int) -> Node:
-    """The first of every part, the second of every part ... along an axis."""
-    shape = parts[0].shape
-    split = (*shape[: axis + 1], 1, *shape[axis + 1 :])
-    both = joined([reshaped(p, split) for p in parts], axis + 1)
-    return reshaped(both, (*shape[:axis], shape[axis] * len(parts), *shape[axis + 1 :]))
+        parts.append(problem(taps) if len(taps) == rank else zero)
+    if len(parts) == 1:
+        return parts[0]
+    x = joined([reshaped(p, (1, *p.shape)) for p in parts], 0)
+    x = reshaped(x, (*(a.stride for a in axes), *outer, *rows))
+    x = permuted(x, (*range(rank, rank + lead),
+                     *(i + k * (rank + lead) for i in range(rank) for k in (1, 0))))
+    x = reshaped(x, (*outer, *(a.rows * a.stride for a in axes)))
+    return padded(x, [(0, 0)] * lead + [(0, a.length - a.rows * a.stride) for a in axes])
 
 
 def _sum_of_taps(x: Node, axes: Sequence[Axis]) -> Problem:
@@ -169,7 +168,7 @@ def _sum_of_taps(x: Node, axes: Sequence[Axis]) -> Problem:
     return problem
 
 
-def _spread_product(x: Node, axes: Sequence[Axis]) -> Problem | None:
+def _spread_product(x: Product, axes: Sequence[Axis]) -> Problem | None:
     """For windows that are products of `g` (n, f, *O) and `w` (f, c, *K): instead of summing what
     all windows give, each place collects from the windows that it lies in."""
     found = _roles(x, len(axes))
@@ -199,10 +198,9 @@ def _spread_product(x: Node, axes: Sequence[Axis]) -> Problem | None:
     return problem
 
 
-def _roles(x: Node, rank: int) -> tuple[Node, Node, Three] | None:
+def _roles(x: Product, rank: int) -> Product | None:
     """The operand that has the windows' places, and the one that has their taps."""
-    a, b = x.inputs
-    al, bl, ol = x.attrs["labels"]
+    a, b, (al, bl, ol) = x
     at, tap = set(ol[-2 * rank : -rank]), set(ol[-rank:])
     for g, gl, w, wl in ((a, al, b, bl), (b, bl, a, al)):
         if at <= set(gl) and tap <= set(wl) and not at & set(wl) and not tap & set(gl):

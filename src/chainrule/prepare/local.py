@@ -16,8 +16,9 @@ from ..ops.movement import Bounds
 from ..ops.op import Op, expand, reshape, sum_
 from ..rewrite import again, rebuild
 from .factors import summed
-from .folds import folded
+from .folds import Product, folded
 from .moves import (
+    below_reshape,
     expanded,
     is_constant,
     joined,
@@ -38,7 +39,8 @@ class Local:
 
     def __init__(self, outputs: Sequence[Node]):
         self.once = once(outputs)
-        self.folds: dict[Node, tuple[Node, Node]] = {}  # a new fold: (its input, the old fold)
+        self.folds: dict[Node, Node] = {}  # what the input of an old fold has become
+        self.products: dict[Node, Product] = {}  # of what a new node is the contraction
 
     def make(self, node: Node, inputs: list[Node]) -> Node:
         rule = _RULES.get(node.op)
@@ -56,31 +58,40 @@ class Local:
         return permuted(x, node.attrs["axes"])
 
     def slice_(self, node: Node, x: Node) -> Node:
-        bounds = node.attrs["bounds"]
-        if node.inputs[0] in self.once and x in self.folds:
-            found = self._slice_of_fold(x, bounds)
-            if found is not None:
-                return found
-        if self.own(node, x, contract):
+        (old,), bounds = node.inputs, node.attrs["bounds"]
+        found = None
+        if old in self.once and pending(old, reshape):
+            (z,) = old.inputs
+            inner = below_reshape(z.shape, old.shape, bounds)
+            if inner is not None:
+                found = self._part(x.inputs[0] if pending(x, reshape) else x, z, inner)
+        else:
+            found = self._part(x, old, bounds)
+        return sliced(x, bounds) if found is None else reshaped(found, node.shape)
+
+    def _part(self, x: Node, old: Node, bounds: Bounds) -> Node | None:
+        """A slice of the fold or contraction x, which only this slice needs: just that part."""
+        if old in self.once and old in self.folds:
+            lead = old.ndim - len(old.attrs["shape"])
+            if all(b[2] == 1 for b in bounds) and list(bounds[:lead]) == whole(old.shape[:lead]):
+                return self._folded(old, self.folds[old], bounds[lead:])
+        if old in self.once and pending(x, contract) and x.spec is old.spec:
             return part(x, bounds)
-        return sliced(x, bounds)
+        return None
 
-    def _slice_of_fold(self, x: Node, bounds: Bounds) -> Node | None:
-        windows, old = self.folds[x]
-        lead = x.ndim - len(old.attrs["shape"])
-        if any(step != 1 for *_, step in bounds) or list(bounds[:lead]) != whole(x.shape[:lead]):
-            return None
-        return self._folded(old, windows, bounds[lead:])
-
-    def fold(self, node: Node, x: Node) -> Node:
+    def fold(self, node: Node, x: Node) -> Node | None:
+        self.folds[node] = x
         lead = node.ndim - len(node.attrs["shape"])
-        found = self._folded(node, x, tuple(whole(node.shape[lead:]))) or again(node, [x])
-        self.folds[found] = (x, node)
-        return found
+        return self._folded(node, x, tuple(whole(node.shape[lead:])))
 
     def _folded(self, node: Node, x: Node, bounds: Bounds) -> Node | None:
-        own = node.inputs[0] in self.once
-        return folded(x, bounds, own, node.attrs["stride"], node.attrs["dilation"])
+        product = self.products.get(x) if node.inputs[0] in self.once else None
+        return folded(x, bounds, product, node.attrs["stride"], node.attrs["dilation"])
+
+    def contract(self, node: Node, x: Node, y: Node) -> Node:
+        found = contracted(x, y, node.attrs["labels"])
+        self.products[found] = x, y, node.attrs["labels"]
+        return found
 
     # ------------------------------------------------------------------ numbers
     def add(self, node: Node, x: Node, y: Node) -> Node | None:
@@ -160,7 +171,7 @@ _RULES: dict[Op, Callable] = {
         [x for x in parts if x.shape[node.attrs["axis"]]] or parts[:1], node.attrs["axis"]),
     reshape: lambda here, node, x: reshaped(x, node.shape),
     expand: lambda here, node, x: expanded(x, node.shape) if x.ndim == node.ndim else None,
-    contract: lambda here, node, x, y: contracted(x, y, node.attrs["labels"]),
+    contract: Local.contract,
     ew.add: Local.add,
     ew.sub: Local.sub,
     ew.cast: Local.cast,

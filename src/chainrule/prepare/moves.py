@@ -167,24 +167,27 @@ def _of_expand(x: Node, bounds: Bounds) -> Node:
 
 def _of_reshape(x: Node, bounds: Bounds) -> Node | None:
     (z,) = x.inputs
-    shape = sliced_shape(bounds)
-    if 0 in shape:
+    inner = below_reshape(z.shape, x.shape, bounds)
+    return None if inner is None else reshaped(sliced(z, inner), sliced_shape(bounds))
+
+
+def below_reshape(inner: Shape, outer: Shape, bounds: Bounds) -> Bounds | None:
+    """What to slice before a reshape from `inner` to `outer`, instead of behind it."""
+    if 0 in sliced_shape(bounds):
         return None
-    if [n for n in z.shape if n != 1] != [n for n in x.shape if n != 1]:
-        return _of_rows(z, x, bounds)
-    # Axes of length 1 come and go.
-    kept = iter([b for n, b in zip(x.shape, bounds) if n != 1])
-    return reshaped(sliced(z, tuple([(0, 1, 1) if n == 1 else next(kept) for n in z.shape])), shape)
-
-
-def _of_rows(z: Node, x: Node, bounds: Bounds) -> Node | None:
-    """Some of the rows of x = reshape(z), when each is some rows of z."""
+    if [n for n in inner if n != 1] == [n for n in outer if n != 1]:
+        # Axes of length 1 come and go.
+        kept = iter([b for n, b in zip(outer, bounds) if n != 1])
+        return tuple([(0, 1, 1) if n == 1 else next(kept) for n in inner])
+    cut = [i for i, (b, n) in enumerate(zip(bounds, outer)) if b != (0, n, 1)]
+    same = len(outer) - cut[0]
+    if inner[-same:] == outer[-same:]:
+        return (*whole(inner[:-same]), *bounds[-same:])
     start, stop, step = bounds[0]
-    if not z.ndim or z.shape[0] % x.shape[0] or step != 1 or list(bounds[1:]) != whole(x.shape[1:]):
-        return None
-    m = z.shape[0] // x.shape[0]
-    rows = sliced(z, ((start * m, stop * m, 1), *whole(z.shape[1:])))
-    return reshaped(rows, sliced_shape(bounds))
+    if cut == [0] and step == 1 and inner and inner[0] % outer[0] == 0:
+        m = inner[0] // outer[0]  # rows of the one are several rows of the other
+        return ((start * m, stop * m, 1), *whole(inner[1:]))
+    return None
 
 
 def _of_pad(x: Node, bounds: Bounds) -> Node | None:
