@@ -14,6 +14,7 @@ from ..interpreter import evaluate
 from ..prepare import prepare
 from ..rewrite import rewrite
 from . import printout
+from .arrays import address, row_major
 from .build import Place, Step, build
 from .engine import CompileError, engine
 from .fuse import Fusion
@@ -51,6 +52,14 @@ class Program:
             except CompileError as error:
                 refused = {**refused, **self._refused(error)}
         self.overwrites = [self._overwrites(n) for n in self.outputs]
+        self._start = address(self._addresses)
+        # The slots begin with the leaves, then the outputs that are no leaves.
+        self._results = [self._slot[n] for n in self.outputs]
+        made = {self._slot[n]: n for n in self.outputs if self._slot[n] >= len(self.leaves)}
+        self._made = [(made[i].shape, made[i].dtype.np) for i in sorted(made)]
+        table = self.segments[0] if len(self.segments) == 1 else None
+        ordered = [self._slot[n] for n in self.leaves] == list(range(len(self.leaves)))
+        self._alone = table if isinstance(table, Table) and ordered else None
 
     def _refused(self, error: CompileError) -> dict[Node, str]:
         """The nodes of the kernels that could not be compiled: the interpreter computes them."""
@@ -193,9 +202,22 @@ class Program:
         `out` may give arrays to write outputs to: that of the leaf `overwrites` names, say.
         """
         with self._lock:
+            if out is None and self._alone is not None:
+                return self._run_alone(self._alone, values)
             arrays = self._enter(values, out)
             self._work(arrays)
             return [arrays[n] for n in self.outputs]
+
+    def _run_alone(self, table: Table, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The same where all is native and one table."""
+        arrays = [*values, *[np.empty(shape, dtype) for shape, dtype in self._made]]
+        row_major(arrays, self._start, self._addresses)
+        for slot, base, start in self._moving:
+            self._addresses[slot] = self._addresses[base] + start
+        fault = table.run(self._start, self.workers)
+        if fault is not None:
+            raise Fault(fault)
+        return [arrays[i] for i in self._results]
 
     def _enter(self, values: Sequence[np.ndarray], out=None) -> dict[Node, np.ndarray]:
         """Put the addresses of all arrays from outside into the table; these arrays."""
@@ -239,9 +261,6 @@ class Program:
         return raw.view(node.dtype.np).reshape(node.shape)
 
 
-def address(array: np.ndarray) -> int:
-    """Where the elements of an array lie."""
-    return array.__array_interface__["data"][0]
 
 
 def _element(owner: Node | Buffer) -> int:

@@ -56,7 +56,7 @@ _PAUSES = {
     "aarch64": "llvm.aarch64.isb(i32 15)",
 }
 _NAMES = {"AMD64": "x86_64", "arm64": "aarch64"}
-_FILES = ("runtime_table.ll", "runtime_pool.ll")
+_FILES = ("runtime_table.ll", "runtime_pool.ll", "runtime_arrays.ll")
 
 
 def text(machine: str, system: str) -> str:
@@ -72,22 +72,24 @@ def text(machine: str, system: str) -> str:
 
 
 class Runtime(NamedTuple):
-    """The functions of the runtime; each gives up the GIL."""
+    """The functions of the runtime; all but `addresses` give up the GIL."""
 
     create: Callable[[int, int, int, bytes, int], int | None]  # most, idle ns, cores, bits, clock
     run: Callable[[int, int, int, int], int]  # pool, table, slots, workers
     worker: Callable[[int, int], None]  # pool, index
+    addresses: Callable[[int, int, int], int]  # list of arrays, table, how many: see arrays.py
 
 
 @cache
 def runtime() -> Runtime:
     """Compile the runtime, once a process."""
-    create, run, worker = _compile("create", "run", "worker")
+    create, run, worker, addresses = _compile("create", "run", "worker", "addresses")
     address, word = ctypes.c_void_p, ctypes.c_int64
     return Runtime(
         ctypes.CFUNCTYPE(address, word, word, word, address, word)(create),
         ctypes.CFUNCTYPE(word, address, address, address, word)(run),
         ctypes.CFUNCTYPE(None, address, word)(worker),
+        ctypes.PYFUNCTYPE(word, address, address, word)(addresses),
     )
 
 
