@@ -9,7 +9,7 @@ from chainrule.jit.arrays import address, row_major
 
 def several():
     square = np.arange(12.0).reshape(3, 4)
-    return [square, square.T, np.array(3), square[1:], square[:, ::2], np.float32(2).reshape(()),
+    return [square, square.T, np.array(3), square[1:], square[:, ::2], np.array(2.0, np.float32),
             np.broadcast_to(np.ones(3), (2, 3)), np.zeros(33, np.uint8)[1:].view(np.float64),
             np.zeros((0, 3)), np.array([True, False])]
 
