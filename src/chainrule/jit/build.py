@@ -140,17 +140,17 @@ def _steps(space: Space, x: Linear, variables: list[int]) -> tuple[int, ...]:
 def _phase(phase, count: int, nest: Nest, variables: list[int], elem: str) -> Code:
     b = Builder(NAME, host())
     if phase.last:
-        places = [b.buffer(count + k) for k in range(len(nest.buffers))]
-        phase.emit(b, _epilogue(nest, variables, places, elem))
+        phase.emit(b, _epilogue(nest, variables, count, elem))
     else:
         phase.emit(b)
     return Code(b.text(), phase.units, phase.grain, phase.scratch, phase.work)
 
 
-def _epilogue(nest: Nest, variables: list[int], places: list, elem: str):
+def _epilogue(nest: Nest, variables: list[int], count: int, elem: str):
     """What happens to a piece of the result while it is in registers."""
 
     def finish(b, where, vector, value, mask):
+        places = [b.buffer(count + k) for k in range(len(nest.buffers))]
         writer = Writer(b, nest, NONE if vector is None else variables[vector], value.lanes)
         writer.finish(places, {variables[k]: i for k, i in where.items()}, mask, value, elem)
 

@@ -55,7 +55,9 @@ class Builder:
     def __init__(self, name: str, target):
         self.name, self.target = name, target
         self.lines: list[str] = []
-        self.entry: list[str] = []  # variables
+        self.entry: list[str] = []  # variables and addresses, there before all else
+        self._buffers: dict[int, Value] = {}
+        self._functions: list[str] = []
         self.intrinsics: dict[str, str] = {}
         self.constants: list[str] = []
         self._count = 0
@@ -91,7 +93,7 @@ class Builder:
 
     def text(self) -> str:
         """The module: this kernel and what it calls."""
-        head = [*self.constants, *self.intrinsics.values()]
+        head = [*self.constants, *self.intrinsics.values(), *self._functions]
         start = (f"define i64 @{self.name}(ptr noalias %slots, ptr noalias %places, i64 %low, "
                  f"i64 %high, ptr noalias %scratch) nounwind {{")
         body = [start, "entry:", *self.entry, *self.lines, "  ret i64 0", "}"]
@@ -469,6 +471,34 @@ class Builder:
         self.line(f"br label %{done}")
         self.lines.append(f"{done}:")
 
+    @contextmanager
+    def function(self, *values: Index) -> Iterator[list[Index]]:
+        """What is written within becomes a function of its own, which is called here.
+
+        So its constants take no registers from the loops around it.  It knows the slots, the
+        places, the scratch memory, and `values` by the names it is given.
+        """
+        given = [v for v in values if isinstance(v, Value)]
+        names = {id(v): Value(self, f"%given{k}", v.elem, v.lanes) for k, v in enumerate(given)}
+        saved = self.lines, self.entry, self._buffers
+        self.lines, self.entry, self._buffers = [], [], {}
+        yield [names.get(id(v), v) for v in values]
+        name = f"@part{len(self._functions)}"
+        always = ["ptr noalias %slots", "ptr noalias %places", "ptr noalias %scratch"]
+        parameters = ", ".join(always + [repr(names[id(v)]) for v in given])
+        self._functions.append("\n".join([
+            f"define internal i64 {name}({parameters}) noinline nounwind {{", "entry:",
+            *self.entry, *self.lines, "  ret i64 0", "}"]))
+        self.lines, self.entry, self._buffers = saved
+        passed = ", ".join(["ptr %slots", "ptr %places", "ptr %scratch", *map(repr, given)])
+        self._return_unless_0(self._emit(f"call i64 {name}({passed})", "int64", 1))
+
+    def _return_unless_0(self, code: Value) -> None:
+        leave, stay = self._fresh("leave")[1:], self._fresh("stay")[1:]
+        failed = self.compare("ne", code, 0)
+        self.line(f"br {failed!r}, label %{leave}, label %{stay}")
+        self.lines += [f"{leave}:", f"  ret {code!r}", f"{stay}:"]
+
     def leave(self, condition: Value, code: int) -> None:
         """Return `code` from the kernel if the condition holds: an error."""
         leave, stay = self._fresh("leave")[1:], self._fresh("stay")[1:]
@@ -478,9 +508,14 @@ class Builder:
     # ------------------------------------------------------------------ memory
     def buffer(self, place: int) -> Value:
         """The address of the kernel's buffer number `place`."""
-        number = self._emit(f"load i32, ptr {self._step(self.places, 'i32', place)}", "int32", 1)
-        where = self._emit(f"getelementptr ptr, ptr %slots, {number!r}", "ptr", 1)
-        return self._emit(f"load ptr, ptr {where.ref}", "ptr", 1)
+        if place not in self._buffers:
+            lines, self.lines = self.lines, self.entry
+            at = self._step(self.places, "i32", place)
+            number = self._emit(f"load i32, ptr {at}", "int32", 1)
+            where = self._emit(f"getelementptr ptr, ptr %slots, {number!r}", "ptr", 1)
+            self._buffers[place] = self._emit(f"load ptr, ptr {where.ref}", "ptr", 1)
+            self.lines = lines
+        return self._buffers[place]
 
     def _step(self, base: Value, type: str, index: Index) -> str:
         if isinstance(index, int):

@@ -245,7 +245,14 @@ class _Kernel:
         for row, totals in enumerate(sums):
             for offset, total in zip(tiled.offsets, totals):
                 b.store(b.scratch, row * t.width + offset, total.get())
-        # What no tile before this one has finished.
+        known = self.tile, panel, self.batch, self.row
+        with b.function(*known) as (self.tile, panel, self.batch, self.row):
+            self._finish_tile(panel)
+        self.tile, _, self.batch, self.row = known
+
+    def _finish_tile(self, panel: Value) -> None:
+        """What no tile before this one has finished."""
+        b, t, tiled = self.b, self.t, self.tiled
         rows = self._new(self.tile, t.rows, tiled.m)
         columns = self._new(panel, t.width, tiled.n)
         if t.turned:
