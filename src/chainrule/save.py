@@ -29,6 +29,7 @@ from . import dtypes
 from .devices import device, require_cpu
 from .errors import ArgumentTypeError, ChainruleError
 from .files import write_atomically
+from .managed import Table
 from .nn.module import Module
 from .nn.parameter import Buffer, Parameter
 from .ops.elementwise import detach
@@ -365,7 +366,8 @@ class Reader:
             )
         made = self.keep(object.__new__(cls))
         Module.__init__(made)
-        made.__dict__.update(self.pairs(written["attributes"]))
+        for name, value in self.pairs(written["attributes"]):
+            made.__dict__[name] = Table(value) if name in MODULE_TABLES else value
         return made
 
     def function(self, name: str) -> Callable:
@@ -450,7 +452,7 @@ KINDS = (
     Kind("module", Module, _write_module, lambda r, x: r.module(x), shared=True),
 )  # fmt: skip
 BY_TAG = {row.tag: row for row in KINDS}
-BY_TYPE = {row.type: row for row in KINDS}
+BY_TYPE = {row.type: row for row in KINDS} | {Table: BY_TAG["dict"]}
 
 
 def _kind_of(value: Any) -> Kind | None:

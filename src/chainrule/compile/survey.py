@@ -27,7 +27,7 @@ import numpy as np
 
 from .. import scope
 from ..handle import Handle
-from ..managed import changes
+from ..managed import Table, changes
 from ..nn.module import Module
 from ..optim import Optimizer
 from ..optim.schedule import LRScheduler
@@ -208,7 +208,8 @@ class Survey:
             where = f"{name}.{key}"
             if key in ("_parameters", "_buffers", "_modules") or key.endswith("_hooks"):
                 self._module_slots.add_item(where, x.__dict__, key)
-                self._slot(where, functools.partial(_items_of, value), True)
+                counted = not isinstance(value, dict) or isinstance(value, Table)
+                self._slot(where, functools.partial(_items_of, value), counted)
                 inside = value.items() if isinstance(value, dict) else enumerate(value)
                 self._stack += [(f"{name}.{k}", v) for k, v in inside]
             elif key != "_non_persistent_buffers_set" and (
