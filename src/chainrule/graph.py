@@ -212,7 +212,8 @@ def users(order: Iterable[Node]) -> dict[Node, list[Node]]:
 
 def structural_key(outputs: Iterable[Node]) -> tuple[tuple, list[Node]]:
     """What a compiled program depends on: op, attrs, shapes, dtypes and wiring of the part that
-    is not computed yet, in canonical order - no identity, no value.  Returns (key, order).
+    is not computed yet, in canonical order - no identity, no value.  Returns (key, order); the
+    order begins with the outputs.
 
     Two graphs with equal keys differ at most in the values of their leaves; a node with a value
     counts as a leaf, and what is promised (template.py) is named by the structure of its template.
@@ -225,61 +226,55 @@ class Survey(NamedTuple):
     """What is still to be computed of a graph, and the values that it starts from."""
 
     key: tuple
-    order: list[Node]
+    order: list[Node]  # as met: the outputs first, then what they refer to
     pending: list[Node]  # the nodes of `order` without a value
     calls: list  # the template.Calls among them
+    live: list[tuple]  # which of them can be differentiated: (number, of its inputs ...)
 
 
 def survey(outputs: Iterable[Node]) -> Survey:
     """Walk the graph in canonical order, without recording what is promised."""
-    number: dict[Any, int] = {}
-    order: list[Node] = []
+    outputs = list(outputs)
+    order = list(dict.fromkeys(outputs))
+    count = len(order)
+    number: dict[Any, int] = dict(zip(order, range(count)))
     pending: list[Node] = []
     calls: list[Any] = []
-    key: list[Any] = []
+    live: list[tuple] = []
+    key: list[Any] = [count if count == len(outputs) else tuple([number[n] for n in outputs])]
     push, put = order.append, key.append
-    outputs = list(outputs)
-    stack = outputs[::-1]
-    while stack:
-        node = stack[-1]
-        if node in number:
-            stack.pop()
-            continue
+    for node in order:  # which grows
         if node.value is not None:
-            stack.pop()
-            number[node] = len(order)
-            push(node)
             put(node.spec)
             continue
-        call = node.call
-        if call is None or call not in number:
-            inputs = node.inputs if call is None else call.inputs
-            waiting = [x for x in inputs if x not in number]
-            if waiting:
-                waiting.reverse()
-                stack += waiting
-                continue
-            if call is None:
-                put(node.op)
-                put(node.spec)
-                attrs = node.attrs
-                if attrs:
-                    put(tuple(attrs.items()))
-            else:
-                number[call] = len(calls)
-                calls.append(call)
-                put(call.template.structure)
-            key += [number[x] for x in inputs]
-        if call is not None:
-            put(call.template.structure)
-            put(number[call])
-            put(node.place)  # type: ignore[attr-defined]
-        stack.pop()
-        number[node] = len(order)
-        push(node)
         pending.append(node)
-    put(tuple([number[n] for n in outputs]))
-    return Survey(tuple(key), order, pending, calls)
+        call = node.call
+        if call is None:
+            put(node.op)
+            put(node.spec)
+            attrs = node.attrs
+            if attrs:
+                put(tuple(attrs.items()))
+            inputs = node.inputs
+            if node.requires_grad and not node.freed and node.owner is None:
+                live.append((len(pending), *[(x.requires_grad, x.freed) for x in inputs]))
+        else:
+            put(node.place)  # type: ignore[attr-defined]
+            if call in number:
+                put(number[call])
+                continue
+            number[call] = len(calls)
+            calls.append(call)
+            put(call.template.structure)
+            inputs = call.inputs
+        for x in inputs:
+            i = number.get(x)
+            if i is None:
+                number[x] = i = count
+                count += 1
+                push(x)
+            put(i)
+    return Survey(tuple(key), order, pending, calls, live)
 
 
 def verify(outputs: Iterable[Node]) -> None:

@@ -55,6 +55,15 @@ def _held() -> list[Node]:
     return found
 
 
+def kept(*outputs: Node) -> list[Node]:
+    """The nodes that `run(*outputs)` would give values to, were it called now."""
+    for call in survey(outputs).calls:
+        call.record()
+    found = survey(outputs)
+    plan = _plan(found, list(outputs), _references(found.pending), ())
+    return [found.order[i] for i in plan.wanted]
+
+
 def evaluate(node: Node, inputs: Sequence[np.ndarray]) -> np.ndarray:
     """The value of one node from the values of its inputs."""
     try:
@@ -109,7 +118,7 @@ def _run(outputs: list[Node]) -> None:
     outputs.sort(key=_depth)
     found = survey(outputs)
     counts, call_counts = _references(found.pending), _references(found.calls)
-    full = (found.key, counts, call_counts, _marks(found.pending))
+    full = (found.key, counts, call_counts, *found.live)
     plan = _plans.get(full)
     if plan is None:
         plan = _plan(found, outputs, counts, call_counts)
@@ -166,7 +175,7 @@ def compiled() -> Callable | None:
 
 
 def _interpret(wanted: list[Node]) -> None:
-    order = toposort(wanted, enter=is_pending)
+    order = toposort(sorted(wanted, key=_depth), enter=is_pending)
     waiting = _count_users(order)
     keep = set(wanted)
     values: dict[Node, np.ndarray] = {}
@@ -238,9 +247,9 @@ def _settled(order: list[Node], known: set[Node]) -> tuple[list[int], list[int]]
     every path to a leaf has been freed, and inputs."""
     freed: dict[Node, int] = {}
     released = []
-    for i, node in enumerate(order):
-        if node.value is not None:
-            continue
+    pending = [(node.depth, i) for i, node in enumerate(order) if node.value is None]
+    for _, i in sorted(pending):  # inputs before users
+        node = order[i]
         if is_live(node):
             below = [x.freed or x in freed for x in node.inputs if x.requires_grad]
             if below and all(below):
@@ -253,14 +262,6 @@ def _settled(order: list[Node], known: set[Node]) -> tuple[list[int], list[int]]
 def is_live(node: Node) -> bool:
     """Whether a backward pass may come through this node."""
     return node.requires_grad and not node.freed and node.owner is None and node.op is not None
-
-
-def _marks(pending: list[Node]) -> tuple:
-    """What the key does not say and a plan depends on: what can be differentiated."""
-    return tuple([
-        (i, *[(x.requires_grad, x.freed) for x in node.inputs])
-        for i, node in enumerate(pending) if node.requires_grad and is_live(node)
-    ])
 
 
 Counts: TypeAlias = tuple[int, ...]
