@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,7 +51,7 @@ class Program:
                 break
             except CompileError as error:
                 refused = {**refused, **self._refused(error)}
-        self.overwrites = [self._overwrites(n) for n in self.outputs]
+        self.overwrites = self._overwrites()
         self._start = address(self._addresses)
         # The slots begin with the leaves, then the outputs that are no leaves.
         self._results = [self._slot[n] for n in self.outputs]
@@ -142,18 +142,28 @@ class Program:
         """Whose memory a node is written to: a part of a cat has none of its own."""
         return self.fusion.part_of[node][0] if node in self.fusion.part_of else node
 
-    def _overwrites(self, output: Node) -> int | None:
-        """The leaf whose memory this output may take: the last who reads it is the step that
-        writes the output, element by element."""
-        writer = next((s for s in self.steps if output in s.writes), None)
-        if writer is None or writer.nest is None or self.outputs.count(output) > 1:
-            return None
-        for number, x in enumerate(self.leaves):
-            if x.spec is output.spec and x in writer.nest.buffers and x not in self.outputs:
-                others = [s for s in self.steps if x in s.reads and s is not writer]
-                if all(s.last < writer.level for s in others) and _in_place(writer, x, output):
-                    return number
-        return None
+    def _overwrites(self) -> list[int | None]:
+        """For each output the leaf whose memory it may take: the last who reads that is the step
+        that writes the output, element by element."""
+        writer = {x: s for s in self.steps for x in s.writes}
+        readers = defaultdict(list)
+        for step in self.steps:
+            for x in step.reads:
+                readers[x].append(step)
+        times = Counter(self.outputs)
+        number = {x: k for k, x in enumerate(self.leaves) if not times[x]}
+
+        def leaf_of(output: Node) -> int | None:
+            step = writer.get(output)
+            if step is None or step.nest is None or times[output] > 1:
+                return None
+            found = [
+                number[x] for x in step.nest.buffers if x in number and x.spec is output.spec
+                and all(s is step or s.last < step.level for s in readers[x])
+                and _in_place(step, x, output)]
+            return min(found, default=None)
+
+        return [leaf_of(n) for n in self.outputs]
 
     # ------------------------------------------------------------------ what
     def _assemble(self) -> None:
