@@ -134,22 +134,29 @@ Problem = Callable[[Sequence[Taps]], Node]  # what one residue of every axis get
 
 
 def _interleaved(x: Node, axes: Sequence[Axis], problem: Problem) -> Node:
-    """The rows of all residues, which take turns."""
-    rank, lead = len(axes), x.ndim - 2 * len(axes)
-    outer, rows = x.shape[:lead], tuple([a.rows for a in axes])
-    zero = constant(0, spec((*outer, *rows), x.dtype))
+    """The rows of all residues, which take turns; along the last axis first, where it is done
+    within a row, and then whole rows take turns."""
+    lead = x.shape[: x.ndim - 2 * len(axes)]
+    zero = constant(0, spec((*lead, *(a.rows for a in axes)), x.dtype))
     parts = []
     for residues in product(*[range(a.stride) for a in axes]):
         taps = [t for a, r in zip(axes, residues) if (t := a.taps(r)) is not None]
-        parts.append(problem(taps) if len(taps) == rank else zero)
+        parts.append(problem(taps) if len(taps) == len(axes) else zero)
+    for i in reversed(range(len(axes))):
+        n = axes[i].stride  # the residue of the last axis runs fastest
+        parts = [_alternating(parts[k : k + n], len(lead) + i) for k in range(0, len(parts), n)]
+    return padded(parts[0], [(0, 0)] * len(lead) + [
+        (0, a.length - a.rows * a.stride) for a in axes])
+
+
+def _alternating(parts: Sequence[Node], axis: int) -> Node:
+    """The first of every part, the second of every part ... along an axis."""
     if len(parts) == 1:
         return parts[0]
-    x = joined([reshaped(p, (1, *p.shape)) for p in parts], 0)
-    x = reshaped(x, (*(a.stride for a in axes), *outer, *rows))
-    x = permuted(x, (*range(rank, rank + lead),
-                     *(i + k * (rank + lead) for i in range(rank) for k in (1, 0))))
-    x = reshaped(x, (*outer, *(a.rows * a.stride for a in axes)))
-    return padded(x, [(0, 0)] * lead + [(0, a.length - a.rows * a.stride) for a in axes])
+    shape = parts[0].shape
+    split = (*shape[: axis + 1], 1, *shape[axis + 1 :])
+    both = joined([reshaped(p, split) for p in parts], axis + 1)
+    return reshaped(both, (*shape[:axis], shape[axis] * len(parts), *shape[axis + 1 :]))
 
 
 def _sum_of_taps(x: Node, axes: Sequence[Axis]) -> Problem:
