@@ -56,38 +56,30 @@ def gradients_of(
 
 
 def _forward(outputs: Sequence[Node]) -> tuple[list, list[Node]] | None:
-    """The key and the nodes of the tracked graph, inputs first; None if its back-propagation may
-    be another one each time, or an error."""
-    number: dict[Node, int] = {}
-    order: list[Node] = []
-    key: list[Any] = []
+    """The key and the nodes of the tracked graph, the outputs first; None if its back-propagation
+    may be another one each time, or an error."""
+    order = list(dict.fromkeys(outputs))
+    number = dict(zip(order, range(len(order))))
+    count = len(order)
+    key: list[Any] = [number[n] for n in outputs]
     push, put = order.append, key.append
-    stack = list(outputs)[::-1]
-    while stack:
-        node = stack[-1]
-        if node in number:
-            stack.pop()
-            continue
+    for node in order:  # which grows
         if node.hooks or node.freed:
             return None
+        put(node.spec)
         if not node.requires_grad or node.owner is not None:
             put(node.requires_grad)
-        else:
-            inputs = node.inputs
-            waiting = [x for x in inputs if x not in number]
-            if waiting:
-                waiting.reverse()
-                stack += waiting
-                continue
-            put(node.op)
-            if node.attrs:
-                put(tuple(node.attrs.items()))
-            key += [number[x] for x in inputs]
-        put(node.spec)
-        stack.pop()
-        number[node] = len(order)
-        push(node)
-    put(tuple([number[n] for n in outputs]))
+            continue
+        put(node.op)
+        if node.attrs:
+            put(tuple(node.attrs.items()))
+        for x in node.inputs:
+            i = number.get(x)
+            if i is None:
+                number[x] = i = count
+                count += 1
+                push(x)
+            put(i)
     return key, order
 
 
