@@ -7,10 +7,7 @@ the mathematics.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-if TYPE_CHECKING:
-    from .emit import Builder
+from typing import Any, TypeAlias
 
 LLVM = {
     "float64": "double", "float32": "float", "float16": "half", "bfloat16": "bfloat",
@@ -32,7 +29,7 @@ class Value:
 
     __slots__ = ("b", "ref", "elem", "lanes")
 
-    def __init__(self, b: Builder, ref: str, elem: str, lanes: int):
+    def __init__(self, b: Any, ref: str, elem: str, lanes: int):
         self.b, self.ref, self.elem, self.lanes = b, ref, elem, lanes
 
     @property
@@ -131,7 +128,7 @@ class Variable:
 
     __slots__ = ("b", "ref", "elem", "lanes")
 
-    def __init__(self, b: Builder, ref: str, elem: str, lanes: int):
+    def __init__(self, b: Any, ref: str, elem: str, lanes: int):
         self.b, self.ref, self.elem, self.lanes = b, ref, elem, lanes
 
     def get(self) -> Value:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..emit import Builder, Value
+    from ..arithmetic import Arithmetic as Builder
+    from ..values import Value
 
 INF, NAN = float("inf"), float("nan")
 

@@ -8,7 +8,8 @@ from .common import INF, scale, two_product, with_sign
 from .rounding import floor, trunc
 
 if TYPE_CHECKING:
-    from ..emit import Builder, Value
+    from ..arithmetic import Arithmetic as Builder
+    from ..values import Value
 
 #: What a kernel returns when it divided an integer by zero.
 DIVISION_BY_ZERO = 2

@@ -21,7 +21,8 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..emit import Builder, Value
+    from ..arithmetic import Arithmetic as Builder
+    from ..values import Value
 
 LOG2E = 1.4426950408889634
 LN2 = 0.6931471805599453

@@ -23,7 +23,8 @@ from .exponential import EXP, LN2, LN2_PARTS, LOG2E, log, split
 from .rounding import trunc
 
 if TYPE_CHECKING:
-    from ..emit import Builder, Number, Value
+    from ..arithmetic import Arithmetic as Builder
+    from ..values import Number, Value
 
 # Up to these exponents, powers are products: beyond, they would lose too many bits.
 _LARGEST, _SMALLEST = {"float32": 4, "float64": 8}, {"float32": -2, "float64": -4}

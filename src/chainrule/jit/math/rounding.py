@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from .common import FORMATS, INF, with_sign
 
 if TYPE_CHECKING:
-    from ..emit import Builder, Value
+    from ..arithmetic import Arithmetic as Builder
+    from ..values import Value
 
 
 # --------------------------------------------------------------------------- to whole numbers

@@ -17,7 +17,8 @@ from .powers import product
 from .rounding import round_
 
 if TYPE_CHECKING:
-    from ..emit import Builder, Value
+    from ..arithmetic import Arithmetic as Builder
+    from ..values import Value
 
 
 def _in_float64(function: Callable) -> Callable:
