@@ -32,7 +32,8 @@ from .operands import operand
 MOST_MEMBERS = 80  # a larger kernel would run out of registers
 FEWEST_UNITS = 8  # a fusion that leaves less to do in parallel is not worth it,
 SMALL = 1 << 14  # unless there is little to do at all
-DEEPEST = 60  # nodes written out within each other
+DEEPEST = 60  # nodes written out within each other, and
+HEAVIEST = 1000  # instructions of what is written out: of a tree it is more than its depth
 CHEAP = 4  # instructions that are rather done again than stored and read back
 
 REDUCTIONS = {rd.sum_, rd.amax, rd.amin, rd.prod, rd.any_, rd.all_, rd.argmax, rd.argmin}
@@ -137,7 +138,7 @@ class Fusion:
         weight = self._weight[node] = self._cost(node)
         depth = self._depth[node] = 1 + max(
             [self._depth.get(x, 0) for x in node.inputs if x not in self.home], default=0)
-        if depth > DEEPEST:
+        if depth > DEEPEST or weight > HEAVIEST:
             return False
         if node.op.kind == "movement" or node.op is ew.constant or is_read(node):
             return True
