@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import config, interpreter
+from .managed import watching
 
 
 def _compute() -> Callable | None:
     """The jit's way to make programs, loaded when it is first wanted; None when it is off."""
-    if config.jit == "0":
+    # What torch.compile watches becomes a program of its own soon.
+    if config.jit == "0" or (config.jit == "auto" and watching.watcher is not None):
         return None
     from .jit.tier import make
 
