@@ -233,7 +233,8 @@ class Arithmetic:
 
     def power(self, x: Value, exponent: Number) -> Value:
         """x to a number that is fixed in the graph."""
-        return math.power(self, x, exponent)
+        b: Any = self  # a Builder, which has loops too
+        return math.power(b, x, exponent)
 
     def cast(self, x: Value, dtype: Any) -> Value:
         """x as another dtype: to integers towards zero, to bool by comparing with zero."""

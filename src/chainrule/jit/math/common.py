@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..arithmetic import Arithmetic as Builder
+    from ..emit import Builder
     from ..values import Value
 
 INF, NAN = float("inf"), float("nan")

@@ -8,7 +8,7 @@ from .common import INF, scale, two_product, with_sign
 from .rounding import floor, trunc
 
 if TYPE_CHECKING:
-    from ..arithmetic import Arithmetic as Builder
+    from ..emit import Builder
     from ..values import Value
 
 #: What a kernel returns when it divided an integer by zero.

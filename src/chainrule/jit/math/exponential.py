@@ -21,7 +21,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..arithmetic import Arithmetic as Builder
+    from ..emit import Builder
     from ..values import Value
 
 LOG2E = 1.4426950408889634

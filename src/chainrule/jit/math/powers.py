@@ -23,7 +23,7 @@ from .exponential import EXP, LN2, LN2_PARTS, LOG2E, log, split
 from .rounding import trunc
 
 if TYPE_CHECKING:
-    from ..arithmetic import Arithmetic as Builder
+    from ..emit import Builder
     from ..values import Number, Value
 
 # Up to these exponents, powers are products: beyond, they would lose too many bits.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .common import FORMATS, INF, with_sign
 
 if TYPE_CHECKING:
-    from ..arithmetic import Arithmetic as Builder
+    from ..emit import Builder
     from ..values import Value
 
 

@@ -17,7 +17,7 @@ from .powers import product
 from .rounding import round_
 
 if TYPE_CHECKING:
-    from ..arithmetic import Arithmetic as Builder
+    from ..emit import Builder
     from ..values import Value
 
 

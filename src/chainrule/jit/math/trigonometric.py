@@ -27,7 +27,7 @@ from .exponential import EXP, LN2, LN2_PARTS, LOG2E, log1p
 from .rounding import round_
 
 if TYPE_CHECKING:
-    from ..arithmetic import Arithmetic as Builder
+    from ..emit import Builder
     from ..values import Value
 
 # pi/2 as a sum: of full numbers where a fused multiply-add loses nothing, else of short ones.
