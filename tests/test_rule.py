@@ -5,6 +5,7 @@ import pytest
 import chainrule as torch
 from chainrule import interpreter
 from chainrule.managed import watching
+from chainrule.optim import optimizer as optimizer_module
 from chainrule.optim import rule
 from chainrule.template import Promise
 
@@ -44,7 +45,7 @@ def train(name, options, steps=9, each=lambda step, optimizer: None):
 
 def recorded(monkeypatch, *args, **kwargs):
     with monkeypatch.context() as patch:
-        patch.setattr(rule.Updates, "update", lambda self, p, grad, state: False)
+        patch.setattr(optimizer_module, "promised", lambda *_: False)
         return train(*args, **kwargs)
 
 
@@ -106,10 +107,51 @@ def test_views_and_readers_see_the_update():
     w = torch.zeros(4, requires_grad=True)
     view, detached = w.detach()[1:], w.detach()
     optimizer = torch.optim.SGD([w], lr=1.0, momentum=0.5)
-    for step in range(3):
+    for _ in range(3):
         optimizer.zero_grad()
         w.sum().backward()
         before = w * 1
         optimizer.step()
         assert view.tolist() == w.tolist()[1:] and detached.tolist() == w.tolist()
         assert before.tolist() != w.tolist()
+
+
+def test_parameters_with_one_gradient_between_them(monkeypatch):
+    def weights():
+        a, b = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+        optimizer = torch.optim.SGD([a, b], lr=0.5, momentum=0.9)
+        for step in range(8):
+            optimizer.zero_grad()
+            (a + b if step % 4 < 2 else a + 2 * b).sum().backward()
+            optimizer.step()
+        return a.tolist(), b.tolist()
+
+    promised = weights()
+    monkeypatch.setattr(optimizer_module, "promised", lambda *_: False)
+    assert promised == weights()
+
+
+def test_a_parameter_twice_in_a_group_is_updated_twice():
+    w = torch.ones(2, requires_grad=True)
+    with pytest.warns(UserWarning, match="twice"):
+        optimizer = torch.optim.SGD([w, w], lr=0.25)
+    for step in range(1, 4):
+        optimizer.zero_grad()
+        w.sum().backward()
+        optimizer.step()
+        assert w.tolist() == [1 - 0.5 * step] * 2
+
+
+def test_parameters_that_joined_later_have_their_own_count(monkeypatch):
+    def weights():
+        a, b = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+        optimizer = torch.optim.Adam([a, b], lr=0.5)
+        for step in range(8):
+            optimizer.zero_grad()
+            (a * a + (b * b * b if step > 3 else 0)).sum().backward()
+            optimizer.step()
+        return a.tolist(), b.tolist()
+
+    promised = weights()
+    monkeypatch.setattr(optimizer_module, "promised", lambda *_: False)
+    assert promised == weights()

@@ -127,3 +127,12 @@ def test_a_leaf_used_twice_and_one_whose_gradient_accumulates():
     for k in range(1, 4):
         (w * w + w).backward()
         assert w.grad.item() == 7.0 * k
+
+
+def test_a_given_gradient_may_be_part_of_the_graph():
+    for k in (1.0, 2.0):
+        for alike in (True, False):
+            x = torch.tensor([k, 3.0], requires_grad=True)
+            y = x.detach() * 1
+            (x * y).backward(y if alike else torch.ones(2))
+            assert x.grad.tolist() == ([k * k, 9.0] if alike else [k, 3.0])

@@ -35,12 +35,15 @@ def gradients_of(
     if found is None or len(found[1]) > _MOST_NODES:
         return backpropagate(outputs, cotangents, free=free)
     key, order = found
-    given = [ct for ct in cotangents if ct is not None]
-    full = (*key, free, dtypes.default_dtype(), *[ct and ct.spec for ct in cotangents])
+    inputs = order
+    full = (free, dtypes.default_dtype(), *key)
+    if any(cotangents):
+        inputs = list(dict.fromkeys([*order, *[ct for ct in cotangents if ct is not None]]))
+        full += tuple([ct and (inputs.index(ct), ct.spec) for ct in cotangents])
     known = _passes.get(full)
     if known is None:
         cts = backpropagate(outputs, cotangents, free=free)
-        known = _recorded(order, given, cts)
+        known = _recorded(order, inputs, cts)
         if known is None:
             return cts
         if len(_passes) >= _MOST_PASSES:
@@ -51,7 +54,7 @@ def gradients_of(
         node.freed = True
         if node.value is not None:
             node.inputs = ()
-    results = known.template.call([*order, *given], order)
+    results = known.template.call(inputs, order)
     return dict(zip([order[i] for i in known.leaves], results))
 
 
@@ -83,11 +86,11 @@ def _forward(outputs: Sequence[Node]) -> tuple[list, list[Node]] | None:
     return key, order
 
 
-def _recorded(order: list[Node], given: list[Node], cts: dict[Node, Node]) -> Pass | None:
+def _recorded(order: list[Node], inputs: list[Node], cts: dict[Node, Node]) -> Pass | None:
     """What was recorded; None if another time something else may be."""
     place = {n: i for i, n in enumerate(order)}
     leaves = [n for n in cts if n.owner is not None]
-    template = Template([*order, *given], [cts[n] for n in leaves], order)
+    template = Template(inputs, [cts[n] for n in leaves], order)
     ops = {n.op for n in order if n.requires_grad and not is_leaf(n)}
     ops.update(step.op for step in template.steps if step.op is not None)
     if not ops <= set(ALL_OPS) or any(s.op and s.value is not None for s in template.steps):

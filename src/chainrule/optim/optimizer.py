@@ -16,7 +16,7 @@ from ..methods.create import tensor
 from ..scope import composite
 from ..tensor import Tensor, run_tensors
 from ..warning import warn
-from .rule import Updates
+from .rule import promised
 
 ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 Group: TypeAlias = dict[str, Any]
@@ -342,16 +342,16 @@ def optimizer_step(optimizer: Optimizer) -> None:
     def record(p: Tensor, grad: Tensor, state: State, group: Group) -> None:
         optimizer.update(p, _gradient(p, grad, group), state, group)
 
-    for given in optimizer.param_groups:
-        group = options(given) if follows else given
-        promised = Updates(optimizer, given, record) if follows else None
-        for p in group["params"]:
-            grad = p.grad
-            if grad is None:
-                continue
-            state = optimizer.state.get(p) or optimizer.start(p, group)
-            if promised is None or not promised.update(p, grad, state):
-                record(p, grad, state, group)
+    for group in optimizer.param_groups:
+        entries = [
+            (p, p.grad, optimizer.state.get(p) or optimizer.start(p, group))
+            for p in group["params"] if p.grad is not None
+        ]
+        if not follows or not promised(type(optimizer), group, entries, record):
+            known = options(group) if follows else group
+            for p, grad, state in entries:
+                record(p, grad, state, known)
+        for p, _, state in entries:
             if state:  # plain SGD has none, and then no entry in state_dict either
                 optimizer.state[p] = state
 
