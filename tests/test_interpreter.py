@@ -413,3 +413,13 @@ def test_a_grad_mode_belongs_to_its_thread():
         thread.join()
         assert not torch.is_grad_enabled()
     assert seen == [True]
+
+
+def test_a_node_that_is_asked_for_twice_makes_no_other_graph(monkeypatch):
+    """So the first step after parameters were filled in place counts as a sight of the second."""
+    keys = []
+    monkeypatch.setattr(interpreter, "compiled", lambda: lambda key, order, wanted: keys.append(key))
+    for times in (1, 2):
+        node = ew.exp(leaf(np.ones(3)))
+        run(*[node] * times)
+    assert keys[0] == keys[1]

@@ -32,7 +32,8 @@ def run(*outputs: Node) -> list[np.ndarray]:
     if any(n.value is None for n in outputs):
         # One thread at a time: a run lets go of edges that another one would still follow.
         with _running:
-            pending = [n for n in (*outputs, *_held()) if n.value is None]
+            # Each once: what was also written in place is no other graph.
+            pending = [n for n in dict.fromkeys((*outputs, *_held())) if n.value is None]
             if pending:
                 _run(pending)
     return [n.value for n in outputs]

@@ -16,9 +16,9 @@ from .engine import engine
 from .program import Fault, Program
 from .threads import Entry, Table
 
-RUNS = 7  # of a kernel and of the program, at most; the fastest counts
+RUNS, WHOLE_RUNS = 7, 50  # of a kernel, and of the program, at most; the fastest counts
 ENOUGH = 0.02  # seconds after which there are no more runs
-LONG = 20e-6  # seconds: what takes less is also run in a row, so that calls do not count
+LONG = 200e-6  # seconds: what takes less is also run in a row, so that calls do not count
 ROW = 16
 
 
@@ -41,7 +41,7 @@ def measure(program: Program, values: Sequence[np.ndarray]) -> Times:
         taken: dict[Step, float] = defaultdict(float)
         for step, in_a_row in _turns(program, arrays):
             taken[step] += _fastest(in_a_row)
-        whole = _best(lambda: program._work(arrays))
+        whole = _best(lambda: program._work(arrays), WHOLE_RUNS)
     return Times({step: 1e6 * seconds for step, seconds in taken.items()}, 1e6 * whole)
 
 
@@ -60,13 +60,14 @@ def _turns(program: Program, arrays: dict) -> Iterator[tuple[Step, InARow]]:
 def _native(program: Program, step: Step, k: int) -> InARow:
     code = step.codes[k]
     slots, address = program.slots(step.places[k]), engine().address(code.text)
+    workers = program.workers if code.units > code.grain else 1
 
     def in_a_row(times: int) -> Callable[[], None]:
         entries = [Entry(address, slots, code.units, code.grain, i) for i in range(times)]
         table = Table(entries, code.scratch)
 
         def run() -> None:
-            fault = table.run(program._addresses.ctypes.data, program.workers)
+            fault = table.run(program._addresses.ctypes.data, workers)
             if fault is not None:
                 raise Fault(fault)
 
@@ -92,9 +93,9 @@ def _fastest(in_a_row: InARow) -> float:
     return min(seconds, _best(in_a_row(ROW)) / ROW) if seconds < LONG else seconds
 
 
-def _best(run: Callable[[], None]) -> float:
+def _best(run: Callable[[], None], times: int = RUNS) -> float:
     best, start = math.inf, time.perf_counter()
-    for _ in range(RUNS):
+    for _ in range(times):
         before = time.perf_counter()
         run()
         now = time.perf_counter()

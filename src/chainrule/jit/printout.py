@@ -24,6 +24,7 @@ from .index import Linear, Space
 
 if TYPE_CHECKING:
     from .build import Step
+    from .loops import Nest
     from .measure import Times
     from .program import Program
 
@@ -322,10 +323,10 @@ class Printout:
         return self.program.fusion.position.get(node, 0)
 
     def _arrays(self, nodes: Iterable[Node]) -> str:
-        found = list(dict.fromkeys(nodes))
-        names = [f"{self.name.get(x, x.name)}{HARD}{x.spec!r}" for x in found[:MOST_ARRAYS]]
+        found = [f"{self.name.get(x, x.name)} {x.spec!r}".replace(" ", HARD) for x in nodes]
+        found = list(dict.fromkeys(found))  # two numbers may be equal
         more = [f"{len(found) - MOST_ARRAYS} more"] * (len(found) > MOST_ARRAYS)
-        return ", ".join([*names, *more]) or "nothing"
+        return ", ".join([*found[:MOST_ARRAYS], *more]) or "nothing"
 
     # ------------------------------------------------------------------ the full form
     def memory(self) -> Iterator[str]:
@@ -341,12 +342,12 @@ class Printout:
         for step in self.steps:
             yield full(step, assembly)
             if step.nest is not None:
-                yield from _wrapped("  where ", self._buffers(step))
+                yield from _wrapped("  where ", self._buffers(step.nest))
             yield ""
 
-    def _buffers(self, step: Step) -> str:
+    def _buffers(self, nest: Nest) -> str:
         found = [f"b{i} = {self.name.get(x, x.name)}" + (f"[{start}:]" if start else "")
-                 for i, (x, start) in enumerate(zip(step.nest.buffers, step.nest.starts))]
+                 for i, (x, start) in enumerate(zip(nest.buffers, nest.starts))]
         return ", ".join(found).replace(" = ", f"{HARD}={HARD}")
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from ..autodiff import is_leaf
+from ..errors import ArgumentTypeError
 from ..graph import Node
 from ..tensor import Tensor
 from .facts import Facts, facts_of
+from .kernels import kernels_text
 from .labels import einsum_text, names_of, node_of, norm
 from .picture import forward_order, inputs_of
 
@@ -19,10 +21,11 @@ MOST_NUMBERS = 4
 
 
 def show(
-    tensor: Tensor,
-    *,
+    tensor: Any,
+    *inputs: Any,
     backward: bool = False,
     values: bool = False,
+    kernels: bool | str = False,
     names: Mapping[str, Tensor] | None = None,
     file: TextIO | None = None,
 ) -> None:
@@ -34,6 +37,12 @@ def show(
     back: the same ops in exactly the reverse order, each with the gradient it receives and what
     it hands to each input.
 
+    `kernels` prints instead what the graph is compiled to: for each kernel which nodes became it,
+    what it reads and writes, bytes, operations, and the time it takes.  With it, `tensor` may also
+    be a module (`inputs` are its inputs), a function such as one step of your training, or what
+    `torch.compile` has made of one: a function is called once, and what it does is undone.
+    kernels="full" adds the memory plan and every kernel's loops, "assembly" its machine code.
+
     Whatever is computed for this is computed aside and changes no later bit of the program.
 
     >>> import chainrule as torch
@@ -43,8 +52,16 @@ def show(
     %0 x = leaf*        float32[]  3  ...
     %1 y = mul(%0, %0)  float32[]  9  ...
     """
+    frame = sys._getframe(1)
+    if kernels:
+        variables = {**frame.f_globals, **frame.f_locals, **(names or {})}
+        print(kernels_text(tensor, inputs, variables, kernels), file=file)
+        return
+    if inputs:
+        raise ArgumentTypeError(f"show requires one Tensor, got {1 + len(inputs)} arguments",
+                                hint="kernels=True takes a module and its inputs")
     order = forward_order(node_of("show", tensor))
-    known = names_of(sys._getframe(1), names).nodes
+    known = names_of(frame, names).nodes
     facts = Facts({n: n.value for n in order if n.value is not None})
     if values or backward:
         facts = facts_of(tensor, order, backward)
