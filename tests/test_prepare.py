@@ -520,3 +520,32 @@ def test_depthwise_convolutions_and_their_gradients_have_no_windows():
     assert {"fold", "add"}.isdisjoint(names(after))
     (product,) = [n for n in toposort(after) if n.name == "contract"]
     assert product.shape[-2:] == (6, 5)  # not what the padding cuts off again
+
+
+def test_rows_appended_one_by_one_are_one_cat():
+    w = tensor(0, 4, 4)
+    rows = [tensor(1, 1, 4)]
+    out = rows[0]
+    for _ in range(5):
+        rows.append((rows[-1] @ w).tanh())
+        out = torch.cat([out, rows[-1]])
+    after = check(out, *torch.autograd.grad(out.exp().sum(), [w]))
+    assert [len(n.inputs) for n in toposort(after) if n.name == "cat" and len(n.inputs) < 5] == []
+
+
+def test_deep_movement_is_no_deep_recursion():
+    x = out = draw(0, 2, 3)
+    for i in range(1500):
+        grown = mv.cat(out, x, axis=0) if i % 2 else mv.pad(out, widths=((0, 2, 0), (0, 0, 0)))
+        out = mv.permute(mv.slice_(grown, bounds=((1, 3, 1), (0, 3, 1))), axes=(1, 0))
+        out = mv.permute(out, axes=(1, 0))
+    check(out)
+
+
+def test_many_additions_to_one_row_and_reads_between_them():
+    x = draw(0, 4, 3)
+    seen = []
+    for i in range(30):
+        x = x + mv.pad(draw(i, 1, 3), widths=((1, 2, 0), (0, 0, 0)))
+        seen.append(mv.slice_(x, bounds=((1, 2, 1), (0, 3, 1))))
+    assert len(names(check(x, *seen))) < 400

@@ -18,6 +18,8 @@ from ..ops.movement import Bounds, inverse, sliced_shape
 from ..ops.op import Op, expand, reshape
 from ..shapes import Shape, Spec, spec
 
+DEEPEST = 30  # how far a slice looks through movement
+
 
 def pending(x: Node, op: Op) -> bool:
     """Whether x is an application of op that is still to be computed."""
@@ -132,43 +134,44 @@ def spread(x: Node, widths: Sequence[tuple[int, int, int]]) -> Node:
 
 
 # --------------------------------------------------------------------------- slice
-def sliced(x: Node, bounds: Bounds) -> Node:
-    """slice(x)"""
+def sliced(x: Node, bounds: Bounds, deep: int = DEEPEST) -> Node:
+    """slice(x), looked for at most so deep below x."""
     bounds = tuple(bounds)
     if bounds == tuple(whole(x.shape)):
         return x
-    if x.value is None:
+    if x.value is None and deep:
         rule = _SLICES.get(x.op)
-        found = rule(x, bounds) if rule is not None else None
+        found = rule(x, bounds, deep - 1) if rule is not None else None
         if found is not None:
             return found
     return mv.slice_(x, bounds=bounds)
 
 
-def _of_slice(x: Node, bounds: Bounds) -> Node:
+def _of_slice(x: Node, bounds: Bounds, deep: int) -> Node:
     found = []
     for (start, _, step), outer in zip(x.attrs["bounds"], bounds):
         count, begin = len(range(*outer)), start + outer[0] * step
         stride = step * outer[2] if count > 1 else 1
         found.append((begin, begin + (count - 1) * stride + 1 if count else begin, stride))
-    return sliced(x.inputs[0], tuple(found))
+    return sliced(x.inputs[0], tuple(found), deep)
 
 
-def _of_permute(x: Node, bounds: Bounds) -> Node:
+def _of_permute(x: Node, bounds: Bounds, deep: int) -> Node:
     axes = x.attrs["axes"]
-    return permuted(sliced(x.inputs[0], tuple([bounds[i] for i in inverse(axes)])), axes)
+    inner = tuple([bounds[i] for i in inverse(axes)])
+    return permuted(sliced(x.inputs[0], inner, deep), axes)
 
 
-def _of_expand(x: Node, bounds: Bounds) -> Node:
+def _of_expand(x: Node, bounds: Bounds, deep: int) -> Node:
     (z,) = x.inputs
     inner = [(0, 1, 1) if m == 1 != n else b for m, n, b in zip(z.shape, x.shape, bounds)]
-    return expanded(sliced(z, tuple(inner)), sliced_shape(bounds))
+    return expanded(sliced(z, tuple(inner), deep), sliced_shape(bounds))
 
 
-def _of_reshape(x: Node, bounds: Bounds) -> Node | None:
+def _of_reshape(x: Node, bounds: Bounds, deep: int) -> Node | None:
     (z,) = x.inputs
     inner = below_reshape(z.shape, x.shape, bounds)
-    return None if inner is None else reshaped(sliced(z, inner), sliced_shape(bounds))
+    return None if inner is None else reshaped(sliced(z, inner, deep), sliced_shape(bounds))
 
 
 def below_reshape(inner: Shape, outer: Shape, bounds: Bounds) -> Bounds | None:
@@ -190,7 +193,7 @@ def below_reshape(inner: Shape, outer: Shape, bounds: Bounds) -> Bounds | None:
     return None
 
 
-def _of_pad(x: Node, bounds: Bounds) -> Node | None:
+def _of_pad(x: Node, bounds: Bounds, deep: int) -> Node | None:
     (z,) = x.inputs
     shape = sliced_shape(bounds)
     if not is_border(x) or 0 in shape:
@@ -204,14 +207,14 @@ def _of_pad(x: Node, bounds: Bounds) -> Node | None:
             return None
         widths.append((max(-first, 0), max(last - n + 1, 0)))
         inner.append((max(first, 0), min(last + 1, n), step))
-    return padded(sliced(z, tuple(inner)), widths)
+    return padded(sliced(z, tuple(inner), deep), widths)
 
 
 # Where the parts of a cat end: a cat of many is sliced many times.
 _ends: WeakKeyDictionary[Node, list[int]] = WeakKeyDictionary()
 
 
-def _of_cat(x: Node, bounds: Bounds) -> Node | None:
+def _of_cat(x: Node, bounds: Bounds, deep: int) -> Node | None:
     axis = x.attrs["axis"]
     start, stop, step = bounds[axis]
     count = len(range(start, stop, step))
@@ -225,11 +228,11 @@ def _of_cat(x: Node, bounds: Bounds) -> Node | None:
     for i in range(first, last + 1):
         before = ends[i] - x.inputs[i].shape[axis]
         here = (max(start - before, 0), min(stop, ends[i]) - before, step)
-        found.append(sliced(x.inputs[i], (*bounds[:axis], here, *bounds[axis + 1 :])))
+        found.append(sliced(x.inputs[i], (*bounds[:axis], here, *bounds[axis + 1 :]), deep))
     return joined(found, axis)
 
 
-def _of_window(x: Node, bounds: Bounds) -> Node | None:
+def _of_window(x: Node, bounds: Bounds, deep: int) -> Node | None:
     if 0 in sliced_shape(bounds):
         return None
     size, stride, dilation = (x.attrs[k] for k in ("size", "stride", "dilation"))
@@ -244,12 +247,12 @@ def _of_window(x: Node, bounds: Bounds) -> Node | None:
         dilations.append(d * tap[2])
         reach = (count - 1) * strides[-1] + (taps - 1) * dilations[-1] + 1
         inner.append((start, start + reach, 1))
-    return mv.window(sliced(x.inputs[0], tuple(inner)), size=tuple(sizes), stride=tuple(strides),
-                     dilation=tuple(dilations))
+    return mv.window(sliced(x.inputs[0], tuple(inner), deep), size=tuple(sizes),
+                     stride=tuple(strides), dilation=tuple(dilations))
 
 
 _SLICES = {
-    ew.constant: lambda x, bounds: _in_shape(x, sliced_shape(bounds)),
+    ew.constant: lambda x, bounds, deep: _in_shape(x, sliced_shape(bounds)),
     mv.slice_: _of_slice,
     mv.permute: _of_permute,
     expand: _of_expand,

@@ -1,6 +1,7 @@
 """Row after row written into a tensor: what is read of it is the row, and the whole is a cat.
 
-A row is written by setslice, or added by the sum with a padding, as the gradients of reads are.
+A row is written by setslice, added by the sum with a padding, as the gradients of reads are, or
+appended by cat.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from ..ops import movement as mv
 from ..ops.movement import Bounds
 from ..rewrite import again, rebuild
 from ..shapes import Shape
-from .moves import expanded, extent, joined, padded_axis, reshaped, sliced, whole
+from .moves import expanded, extent, joined, padded_axis, pending, reshaped, sliced, whole
+from .walk import once
+
+MOST_WRITES = 8  # that are added up once more for a read between them
 
 
 @dataclass(frozen=True)
@@ -55,17 +59,22 @@ class Chain:
         """What the block at `start` is the sum of after write `number`, if not of the base too."""
         numbers = self.at.get(start, [])
         found: list[Write] = []
-        for k in reversed(numbers[: bisect_right(numbers, number)]):
-            found.append(self.writes[k])
+        for k in range(bisect_right(numbers, number) - 1, -1, -1):
+            found.append(self.writes[numbers[k]])
             if not found[-1].adds:
                 break
         return found[::-1]
 
 
 def join_writes(outputs: Sequence[Node]) -> list[Node]:
-    """setslice(setslice(x, a), b) ... along one axis is cat(a, b ...), and reading is no copy."""
+    """setslice(setslice(x, a), b) ... along one axis is cat(a, b ...), and reading is no copy.
+
+    cat(cat(a, b), c) is cat(a, b, c).
+    """
     writes = Writes(outputs)
-    return rebuild(outputs, writes.make) if writes.chains else list(outputs)
+    if not writes.chains and not writes.inner:
+        return list(outputs)
+    return rebuild(outputs, writes.make)
 
 
 class Writes:
@@ -74,10 +83,15 @@ class Writes:
     def __init__(self, outputs: Sequence[Node]):
         self.new: dict[Node, Node] = {}
         self.chains: dict[Node, tuple[Chain, int]] = {}  # the chain, and which write this is
+        self.inner: set[Node] = set()  # cats that are part of one other only
+        single = once(outputs)
         for node in toposort(outputs, enter=is_pending):
             write = _set(node) or self._added(node)
             if write is not None:
                 self.chains[node] = self._chained(write)
+            elif node.op is mv.cat:
+                self.inner.update(x for x in node.inputs if x in single and pending(x, mv.cat)
+                                  and x.attrs == node.attrs)
 
     def _added(self, node: Node) -> Write | None:
         if node.op is not ew.add or any(x.spec is not node.spec for x in node.inputs):
@@ -105,6 +119,8 @@ class Writes:
             chain, number = self.chains[node]
             if 0 < number == len(chain.writes) - 1 and not all(w.adds for w in chain.writes):
                 found = self._row(chain, node.shape)
+        elif node.op is mv.cat and node not in self.inner:
+            found = self._flat(node)
         self.new[node] = found or again(node, inputs)
         return self.new[node]
 
@@ -114,7 +130,21 @@ class Writes:
         block = start - (start - chain.offset) % chain.width
         if step != 1 or not start < stop <= block + chain.width:
             return None
+        if len(chain.block(block, number)) > MOST_WRITES:
+            return None
         return self._block(chain, block, number, node.attrs["bounds"], node.inputs[0].shape)
+
+    def _flat(self, cat: Node) -> Node | None:
+        if self.inner.isdisjoint(cat.inputs):
+            return None
+        parts, stack = [], [cat]
+        while stack:
+            node = stack.pop()
+            if node is cat or node in self.inner:
+                stack += reversed(node.inputs)
+            else:
+                parts.append(self._made(node))
+        return joined(parts, cat.attrs["axis"])
 
     def _row(self, chain: Chain, shape: Shape) -> Node:
         """All that was written, with what was there before between it."""
@@ -157,6 +187,9 @@ def _set(node: Node) -> Write | None:
     """What a setslice writes, where it is a block along one axis."""
     if node.op is not mv.setslice or 0 in node.shape:
         return None
+    x, value = node.inputs
+    if value.ndim > x.ndim or value.dtype is not x.dtype:
+        return None
     bounds = node.attrs["bounds"]
     cut = [i for i, (b, n) in enumerate(zip(bounds, node.shape)) if b != (0, n, 1)]
     if len(cut) != 1:
@@ -164,4 +197,4 @@ def _set(node: Node) -> Write | None:
     start, stop, step = bounds[cut[0]]
     if step != 1 or stop <= start:
         return None
-    return Write(node.inputs[0], node.inputs[1], cut[0], start, stop - start, False)
+    return Write(x, value, cut[0], start, stop - start, False)
