@@ -209,7 +209,8 @@ def test_the_insides_values_are_not_kept_and_come_back_one_at_a_time():
     hidden, through = 256 * 256 * 4, 256 * 64 * 4
     forward, peak = a_deep_step(plain)
     assert forward > 6 * (hidden + through)
-    forward, peak = a_deep_step(checkpoint)
+    for _ in range(3):  # what compiling takes, at first or second sight, does not count
+        forward, peak = a_deep_step(checkpoint)
     weights = 6 * 2 * 256 * 64 * 4
     assert forward < 8 * through + 2**19
     assert peak < 8 * through + weights + 5 * hidden

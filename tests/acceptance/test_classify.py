@@ -7,6 +7,7 @@ import pytest
 import chainrule as torch
 import chainrule.nn as nn
 import chainrule.nn.functional as F
+from chainrule import config
 
 ACTIVATIONS = {
     "sigmoid": torch.sigmoid,
@@ -149,12 +150,24 @@ def print_after(k):
 
 
 @pytest.mark.parametrize("act", ACTIVATIONS)
-def test_P6_printing_and_drawing_after_any_line_changes_no_later_bit(act, capsys):
+def test_P6_printing_and_drawing_after_any_line_changes_no_later_bit(act, capsys, monkeypatch):
+    monkeypatch.setattr(config, "jit", "0")
     quiet = bits(run_lines(act, FORWARD + UPDATE))
     for k in range(len(FORWARD + UPDATE)):
         assert bits(run_lines(act, FORWARD + UPDATE, print_after(k))) == quiet, k
     assert bits(run_lines(act, FORWARD + UPDATE, print_everything)) == quiet
     assert "grad_fn=" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS)
+def test_P6_compiled_it_changes_no_more_than_a_rounding(act, capsys, monkeypatch):
+    """A program sums in an order of its own, and what is printed becomes a program of its own."""
+    monkeypatch.setattr(config, "jit", "1")
+    quiet = run_lines(act, FORWARD + UPDATE)
+    for k in range(len(FORWARD + UPDATE)):
+        for name, x in run_lines(act, FORWARD + UPDATE, print_after(k)).items():
+            if isinstance(x, torch.Tensor):
+                assert torch.allclose(x, quiet[name], rtol=1e-12, atol=1e-14), name
 
 
 class CrossEntropy(torch.autograd.Function):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 import chainrule as torch
-from chainrule import interpreter
+from chainrule import config, interpreter
 from chainrule.autograd.functional import hessian, hvp, jacobian
 from chainrule.graph import toposort
 
@@ -149,6 +149,7 @@ def runs(monkeypatch):
         return evaluate(node, inputs)
 
     monkeypatch.setattr(interpreter, "evaluate", counted)
+    monkeypatch.setattr(config, "jit", "0")
     return counter
 
 
