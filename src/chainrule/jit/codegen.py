@@ -105,9 +105,9 @@ class Writer:
         pieces = -(-n // chunk)
         rows = 1 if self.tile == NONE else -(-nest.sizes[self.tile] // TILE)
         with b.loop(b.low, b.high) as unit:
-            piece, unit = b.modulo(unit, pieces), b.quotient(unit, pieces)
-            row = b.modulo(unit, rows)
-            self._decode(b.quotient(unit, rows), outer)
+            piece, rest = b.modulo(unit, pieces), b.quotient(unit, pieces)
+            row = b.modulo(rest, rows)
+            self._decode(b.quotient(rest, rows), outer)
             early = self._early()
             with self._along(piece, chunk, n, self.lanes) as i:
                 self._set_vector(i, n)
