@@ -108,7 +108,7 @@ def _tiled(c: Contraction, target: Target, prefer: int | None,
     most = m
     if not pack_x and 256 > (x.step(x.outer) * size + 128) % 4096:
         most = min(m, 8)  # rows that meet in the same places of the first cache
-    shapes = _shapes(most, n, _registers(target, bool(pack_x or pack_y), y), lanes)
+    shapes = _shapes(most, n, target.registers - 2, lanes)
     rows, vectors = min((s for s in shapes if not turned or s[0] % (lanes // 2) == 0), key=estimate)
     cycles = estimate((rows, vectors))
     width = vectors * lanes
@@ -130,21 +130,10 @@ def _tiled(c: Contraction, target: Target, prefer: int | None,
     return cycles * batch, Tiled(c, tiling)
 
 
-def _registers(target: Target, packed: bool, y: Matrix) -> int:
-    """How many registers the sums and the vectors of y may take: LLVM wants some for masks and
-    constants of the packing, and copies all of them around when it runs short."""
-    if not target.fma:
-        return 10
-    if target.registers <= 16:
-        return 12 if packed else 14
-    return 26 if packed and y.step(y.outer) == 2 else 28
-
-
 def _shapes(m: int, n: int, registers: int, lanes: int) -> list[tuple[int, int]]:
     """Tiles (rows, vectors) whose sums and vectors of y fit the registers."""
     return [(rows, vectors) for vectors in range(1, min(4, ceil(n / lanes)) + 1)
-            for rows in range(1, m + 1)
-            if (rows + 1) * vectors <= registers and (registers > 16 or min(rows, vectors) < 3)]
+            for rows in range(1, m + 1) if (rows + 1) * vectors <= registers]
 
 
 def _tile_cycles(m: int, n: int, k: int, rows: int, vectors: int, lanes: int,

@@ -8,6 +8,8 @@ have strides, else from packed rows (packing.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 
@@ -95,11 +97,6 @@ class _Kernel:
 
     def __init__(self, tiled: Tiled, b: Builder, finish: Finish | None):
         self.tiled, self.t, self.c, self.b, self.finish = tiled, tiled.t, tiled.c, b, finish
-        self.y_reader = Reader(b, tiled.y.access, tiled.c.elem)
-        if self.t.pack_x == "phase":
-            self.x_packed = b.buffer(2)
-        else:
-            self.x_reader = Reader(b, tiled.x.access, tiled.c.elem)
         if finish is None:
             self.partial = b.buffer(3 if self.t.pack_x == "phase" else 2)
         self.packed = b.variable(b.number(-1, "int64"))  # which block's panels are in scratch
@@ -121,8 +118,7 @@ class _Kernel:
         if t.pack_y:
             with b.when(b.compare("ne", b.index(block), self.packed.get())):
                 self.packed.set(b.index(block))
-                with b.loop(first, last) as panel:
-                    self._pack_panel(panel, self._panel(panel - first))
+                self._pack_panels(first, last)
         if t.pack_x == "unit":
             self._pack_rows()
         if t.panels == 1:
@@ -151,19 +147,34 @@ class _Kernel:
             return 0
         return self.b.min(panel * t.width, tiled.n - t.width)
 
-    def _pack_panel(self, panel: Value, out: Value) -> None:
+    @contextmanager
+    def _apart(self, *values: Index) -> Iterator[list[Index]]:
+        """A function of its own: its constants and masks would take the tile's registers."""
+        names = "batch", "tile", "row", "start", "stop"
+        known = [getattr(self, name) for name in names]
+        with self.b.function(*known, *values) as given:
+            self.__dict__.update(zip(names, given))
+            yield given[len(names):]
+        self.__dict__.update(zip(names, known))
+
+    def _pack_panels(self, first: Index, last: Index) -> None:
         m = self.tiled.y
-        where = split(self.b, self.batch, m.batch, m.sizes)
-        pack_panel(self.b, self.y_reader, m, where, self._column(panel), self.t.width,
-                   self.tiled.offsets, self.start, self.stop, out, self.t.lanes)
+        with self._apart(first, last) as (low, high), self.b.loop(low, high) as panel:
+            reader = Reader(self.b, m.access, self.c.elem)
+            where = split(self.b, self.batch, m.batch, m.sizes)
+            pack_panel(self.b, reader, m, where, self._column(panel), self.t.width,
+                       self.tiled.offsets, self.start, self.stop, self._panel(panel - low),
+                       self.t.lanes)
 
     def _pack_rows(self) -> None:
-        b, m = self.b, self.tiled.x
-        batch = split(b, self.batch, m.batch, m.sizes)
-        with b.loop(0, self.t.rows) as row:
-            where = {**batch, **split(b, self.row + row, m.outer, m.sizes)}
+        m = self.tiled.x
+        with self._apart(), self.b.loop(0, self.t.rows) as row:
+            b = self.b
+            reader = Reader(b, m.access, self.c.elem)
+            where = {**split(b, self.batch, m.batch, m.sizes),
+                     **split(b, self.row + row, m.outer, m.sizes)}
             out = b.offset(self.at(self.tiled.at_rows), self.c.elem, row * self.tiled.row_length)
-            pack_row(b, self.x_reader, m, where, self.start, self.stop, out, self.t.lanes)
+            pack_row(b, reader, m, where, self.start, self.stop, out, self.t.lanes)
 
     # ------------------------------------------------------------------ one tile
     def _tile(self, panel: Value, packed: Value) -> None:
@@ -191,7 +202,7 @@ class _Kernel:
             base = self.at(self.tiled.at_rows)
         elif self.t.pack_x == "phase":
             row_step = row_length(self.tiled.k, self.t.lanes)
-            base = b.offset(self.x_packed, elem,
+            base = b.offset(b.buffer(2), elem,
                             (self.batch * self.tiled.m + self.row) * row_step + self.start)
         else:
             stored = m.access.elem
@@ -199,7 +210,7 @@ class _Kernel:
             where = split(b, self.batch, m.batch, m.sizes)
             at = linear(b, m.access.offset, m.access.strides, where)
             at = at + (self.row * row_step + self.start * step)
-            base = b.offset(self.x_reader.base, stored, at)
+            base = b.offset(b.buffer(m.access.place), stored, at)
 
         def column(k):
             start = b.offset(base, stored, k * step)
@@ -218,7 +229,7 @@ class _Kernel:
             where = split(b, self.batch, m.batch, m.sizes)
             at = linear(b, m.access.offset, m.access.strides, where)
             at = at + (self._column(panel) + self.start * step)
-            base = b.offset(self.y_reader.base, stored, at)
+            base = b.offset(b.buffer(m.access.place), stored, at)
             if self.tiled.n < t.lanes:
                 mask = b.first_lanes(self.tiled.n, t.lanes)
 
@@ -245,10 +256,8 @@ class _Kernel:
         for row, totals in enumerate(sums):
             for offset, total in zip(tiled.offsets, totals):
                 b.store(b.scratch, row * t.width + offset, total.get())
-        known = self.tile, panel, self.batch, self.row
-        with b.function(*known) as (self.tile, panel, self.batch, self.row):
+        with self._apart(panel) as (panel,):
             self._finish_tile(panel)
-        self.tile, _, self.batch, self.row = known
 
     def _finish_tile(self, panel: Value) -> None:
         """What no tile before this one has finished."""
