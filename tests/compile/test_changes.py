@@ -260,6 +260,21 @@ def test_a_rate_that_is_a_tensor():
     same(make, calls=9)
 
 
+def test_a_rate_that_the_step_reads():
+    def make(wrap):
+        run = regression(lambda f: f, momentum=0.9)
+        plain = run.step
+        group = run.opt.param_groups[0]
+        run.step = wrap(lambda: (plain().detach() * group["lr"], group["lr"]))
+        return run
+
+    def between(run, i):
+        if i in (5, 6, 10):
+            run.opt.param_groups[0]["lr"] *= 0.5
+
+    same(make, calls=14, between=between)
+
+
 def test_an_optimizer_of_ones_own():
     class Mine(torch.optim.Optimizer):
         def __init__(self, params, lr):

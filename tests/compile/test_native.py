@@ -62,6 +62,29 @@ def test_what_is_held_keeps_its_value():
     assert len({tensors[0].item() for tensors, *_ in held}) == len(held)
 
 
+def test_batches_as_arguments():
+    found = []
+    for wrap in (lambda f: f, torch.compile):
+        torch.manual_seed(0)
+        model = mlp(3, 5, 2)
+        opt = optimizers.Adam(model.parameters(), lr=0.01)
+
+        def step(x, y, model=model, opt=opt):
+            opt.zero_grad()
+            loss = F.mse_loss(model(x), y)
+            loss.backward()
+            opt.step()
+            return loss
+
+        step, losses = wrap(step), []
+        for i in range(20):
+            rows = 4 if i % 7 else 3  # the last batch of an epoch is smaller
+            losses.append(step(torch.rand(rows, 3), torch.rand(rows, 2)))
+        found.append([x.item() for x in losses])
+    assert len(step._replays) == 2
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
 def test_views_follow_and_copies_stay():
     run = regression(torch.compile)
     p = next(run.modules[0].parameters())

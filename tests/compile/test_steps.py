@@ -9,7 +9,7 @@ from chainrule import nn
 from chainrule import optim as optimizers
 from chainrule.nn import functional as F
 
-from .kit import Run, mlp, recorded, regression, same, skipped, training
+from .kit import Run, bits, mlp, recorded, regression, same, skipped, training
 
 
 # -------------------------------------------------------------------------- skipping
@@ -229,6 +229,24 @@ def test_a_decorator_and_a_method():
     assert skipped(Trainer.step)
 
 
+def test_compiled_functions_that_call_each_other():
+    @torch.compile
+    def inner(x):
+        return x * 2
+
+    @torch.compile
+    def outer(x, inner=inner):
+        return inner(x) + outer_too.factor
+
+    outer_too = outer
+    outer.factor = 1.0
+    for i in range(8):
+        outer.factor = 1.0 if i < 5 else 3.0
+        assert outer(torch.ones(1)).item() == 2.0 + outer.factor
+        assert inner(torch.ones(1)).item() == 2.0
+    assert skipped(inner)
+
+
 def test_inside_of_other_transforms():
     f = torch.compile(lambda x: (x * x).sum())
     for _ in range(5):
@@ -299,3 +317,189 @@ def test_two_optimizers_and_frozen_parameters():
         return Run(wrap(step), a, b, opt=opts[0])
 
     same(make)
+
+
+# -------------------------------------------------------------------------- ways to write a step
+def manual_sgd():
+    w, b = torch.rand(3, requires_grad=True), torch.zeros(1, requires_grad=True)
+    x, y = torch.rand(5, 3), torch.rand(5)
+
+    def step():
+        loss = ((x @ w + b - y) ** 2).mean()
+        loss.backward()
+        with torch.no_grad():
+            w.sub_(0.1 * w.grad)
+            b.__isub__(0.1 * b.grad)
+        w.grad.zero_()
+        b.grad.zero_()
+        return loss
+
+    return step, [w, b]
+
+
+def data_sgd():
+    w = torch.tensor([1.0], requires_grad=True)
+    pairs = [(1.0, 2.0), (2.0, 4.0), (3.0, 6.0)]
+
+    def step():
+        for x, y in pairs:
+            loss = ((x * w - y) ** 2).sum()
+            loss.backward()
+            w.data = w.data - 0.01 * w.grad.data
+            w.grad.data.zero_()
+        return loss
+
+    return step, [w]
+
+
+def moving_average():
+    model, average = mlp(3, 4, 1), mlp(3, 4, 1)
+    average.load_state_dict(model.state_dict())
+    opt = optimizers.Adam(model.parameters(), lr=0.05)
+    x = torch.rand(4, 3)
+
+    def step():
+        opt.zero_grad(set_to_none=True)
+        loss = (model(x) - average(x).detach() - 1).square().mean()
+        loss.backward()
+        opt.step()
+        for a, p in zip(average.parameters(), model.parameters()):
+            a.data.mul_(0.9).add_(p.data, alpha=0.1)
+        return loss.detach()
+
+    return step, [*model.parameters(), *average.parameters()]
+
+
+def copied_network():
+    model, target = mlp(3, 4, 1), mlp(3, 4, 1)
+    opt = optimizers.SGD(model.parameters(), lr=0.05)
+    x = torch.rand(4, 3)
+
+    def step():
+        with torch.no_grad():
+            wanted = target(x) + 1
+        loss = F.smooth_l1_loss(model(x), wanted)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        target.load_state_dict(model.state_dict())
+        return loss
+
+    return step, [*model.parameters(), *target.parameters()]
+
+
+def gradient_penalty():
+    model = mlp(2, 4, 1)
+    opt = optimizers.RMSprop(model.parameters(), lr=0.01)
+    x = torch.rand(4, 2)
+
+    def step():
+        mixed = (x * torch.rand(4, 1)).requires_grad_()
+        (g,) = torch.autograd.grad(model(mixed).sum(), mixed, create_graph=True)
+        loss = model(x).mean() + 10 * ((g.norm(2, dim=1) - 1) ** 2).mean()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        return {"loss": loss, "penalty": g.detach()}
+
+    return step, list(model.parameters())
+
+
+def carried_state():
+    cell, state = nn.GRUCell(2, 3), torch.zeros(1, 3)
+    opt = optimizers.SGD(cell.parameters(), lr=0.1)
+    x = torch.rand(1, 2)
+
+    def step():
+        hidden = cell(x, state)
+        loss = hidden.pow(2).sum()
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        state.copy_(hidden.detach())
+        return loss.item()
+
+    return step, [state, *cell.parameters()]
+
+
+def two_groups_and_hooks():
+    model = mlp(3, 4, 1)
+    model[0].weight.register_hook(lambda g: g.clamp(-0.01, 0.01))
+    model.register_forward_hook(lambda m, args, y: y * 2)
+    opt = optimizers.SGD([
+        {"params": model[0].parameters(), "lr": 0.1},
+        {"params": model[2].parameters(), "momentum": 0.9, "weight_decay": 0.1}], lr=0.05)
+    x = torch.rand(4, 3)
+
+    def step():
+        opt.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        opt.step()
+        return loss, loss.detach() * 2
+
+    return step, list(model.parameters())
+
+
+def with_a_closure():
+    model = mlp(3, 4, 1)
+    opt = optimizers.Adam(model.parameters(), lr=0.05)
+    x = torch.rand(4, 3)
+
+    def closure():
+        opt.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        return loss
+
+    return lambda: opt.step(closure), list(model.parameters())
+
+
+def accumulated_inside():
+    model = mlp(3, 4, 1)
+    opt = optimizers.SGD(model.parameters(), lr=0.05)
+    batches = [torch.rand(4, 3) for _ in range(3)]
+
+    def step():
+        opt.zero_grad()
+        total = 0.0
+        for x in batches:
+            loss = model(x).square().mean() / 3
+            loss.backward()
+            total = total + loss.detach()
+        torch.nn.utils.clip_grad_value_(model.parameters(), 0.05)
+        opt.step()
+        return total
+
+    return step, list(model.parameters())
+
+
+def checkpointed():
+    model = mlp(3, 4, 4, 1)
+    opt = optimizers.SGD(model.parameters(), lr=0.05)
+    x = torch.rand(4, 3)
+
+    def step():
+        opt.zero_grad()
+        hidden = torch.utils.checkpoint.checkpoint(model[:2], x, use_reentrant=False)
+        loss = model[2:](hidden).square().mean()
+        loss.backward()
+        opt.step()
+        return loss
+
+    return step, list(model.parameters())
+
+
+@pytest.mark.parametrize("way", [
+    manual_sgd, data_sgd, moving_average, copied_network, gradient_penalty, carried_state,
+    two_groups_and_hooks, with_a_closure, accumulated_inside, checkpointed,
+])
+def test_ways_to_write_a_step(way):
+    def make(wrap):
+        step, tensors = way()
+        run = Run(wrap(step), keep=tensors)
+        plain = run.state
+        run.state = lambda: [plain(), bits([t.grad for t in tensors])]
+        return run
+
+    same(make, calls=8)

@@ -96,6 +96,11 @@ class Survey:
         self._seen[id(x)] = x
         if len(self._seen) > _MOST:
             self.refusal = f"it can look at more than {_MOST} objects, through {name}"
+        elif kind.__module__ == f"{__package__}.api":  # a compiled function, and what it was given
+            self._stack.append((name, x.__wrapped__))
+            for attribute in sorted(self._names & vars(x).keys()):
+                if not attribute.startswith("_"):
+                    self._look(f"{name}.{attribute}", vars(x), attribute)
         elif isinstance(x, Handle):
             self._visit_tensor(name, x)
         elif isinstance(x, Module):
@@ -222,11 +227,13 @@ class Survey:
     def _visit_optimizer(self, name: str, x: Optimizer) -> None:
         own = _is_ours(type(x).update.__module__) and _is_ours(type(x).step.__module__)
         managed = own and self._names.isdisjoint(("param_groups", "state_dict", "defaults"))
-        for attribute in ("param_groups", "state", "_step_pre_hooks", "_step_post_hooks"):
+        for attribute in ("state", "_step_pre_hooks", "_step_post_hooks"):
             self._look(f"{name}.{attribute}", x.__dict__, attribute)
+        # Not from here into the groups: who gets at them elsewhere may read the managed options.
+        self._slots.add_item(f"{name}.param_groups", x.__dict__, "param_groups")
+        self._slots.add_items(f"{name}.param_groups", x.param_groups)
         for i, group in enumerate(x.param_groups):
             where = f"{name}.param_groups[{i}]"
-            self._seen[id(group)] = group
             self._slots.add(where, functools.partial(_Items, group), f"len(x{{0}}) == {len(group)}",
                             group)
             for option, value in group.items():

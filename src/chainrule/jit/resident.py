@@ -71,6 +71,7 @@ class Resident:
         self._slots = [program._slot[program.outputs[k]] for k in self._own]
         #: Own outputs that are written in the place of a leaf, or (None) of their predecessor.
         self._fixed = list(_fixed(program, self._own, replaced))
+        self._fixed_leaves = {i for _, i in self._fixed if i is not None}
         fixed = {j for j, _ in self._fixed}
         self._swapped = [j for j in range(len(self._own)) if j not in fixed]
         always = len(program.leaves) - numbers
@@ -106,14 +107,19 @@ class Resident:
         turn = self._turn
         side, other = self._sides[turn], self._sides[1 - turn]
         self._turn = 1 - turn
-        moved = False
-        known = all(map(is_, values, side.leaves))
+        moved, changed = False, []
+        if not all(map(is_, values, side.leaves)):
+            changed = [i for i, x in enumerate(values) if x is not side.leaves[i]]
         if list(map(getrefcount, side.swapped)) != side.swapped_counts:
             moved = self._free(side, other)
-        if not (known and alone and list(map(getrefcount, side.fixed)) == side.fixed_counts):
+        if not (
+            alone and list(map(getrefcount, side.fixed)) == side.fixed_counts
+            and self._fixed_leaves.isdisjoint(changed)
+        ):
             self._fix(side, other, values, alone)
-            if not known:
-                self._enter(side, other, values)
+            moved = True
+        if changed:
+            self._enter(side, other, values, changed)
             moved = True
         if numbers != self._numbers or 0.0 in numbers:  # 0.0 and -0.0 are equal, and not the same
             for cell, number in zip(self._cells, numbers):
@@ -177,18 +183,18 @@ class Resident:
             # The other side has counted what this one held.
             side.fixed_counts[n] = other.fixed_counts[n] = 0
 
-    def _enter(self, side: Side, other: Side, values: Sequence[np.ndarray]) -> None:
-        """Put the addresses of these arrays into the table."""
-        outputs = set(map(id, other.outputs))
-        for i, value in enumerate(values):
-            if value is not side.leaves[i]:
-                if id(side.leaves[i]) in outputs:  # the other side has counted this reference
-                    other.swapped_counts = [0] * len(self._swapped)
-                    other.fixed_counts = [0] * len(self._fixed)
-                side.leaves[i] = value
-                array = value if value.flags.c_contiguous else np.ascontiguousarray(value)
-                side.copies[i] = None if array is value else array
-                side.words[self._leaf_slots[i]] = address(array)
+    def _enter(
+        self, side: Side, other: Side, values: Sequence[np.ndarray], changed: Sequence[int]
+    ) -> None:
+        """Put the addresses of the arrays at these places into the table."""
+        for i in changed:
+            if _times(side.leaves[i], other.outputs):  # the other side has counted this reference
+                other.swapped_counts = [0] * len(self._swapped)
+                other.fixed_counts = [0] * len(self._fixed)
+            value = side.leaves[i] = values[i]
+            array = value if value.flags.c_contiguous else np.ascontiguousarray(value)
+            side.copies[i] = None if array is value else array
+            side.words[self._leaf_slots[i]] = address(array)
 
 
 def _fixed(
@@ -218,7 +224,7 @@ def _is_ours(
     return count <= ours and read == is_leaf and array.flags.c_contiguous
 
 
-def _times(array: np.ndarray, held: Sequence) -> int:
+def _times(array: np.ndarray | None, held: Sequence) -> int:
     return sum([x is array for x in held])
 
 
