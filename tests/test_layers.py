@@ -23,7 +23,7 @@ FLOORS = [
     {"prepare"},
     {"rewrite", "autodiff", "repeat"},
     {"ops"},
-    {"graph", "template"},
+    {"graph", "template", "holders"},
     {"random", "twister", "printing", "constants"},
     {"shapes", "dtypes", "devices", "errors", "config", "scope", "grad_mode", "version", "files",
      "warning", "managed"},

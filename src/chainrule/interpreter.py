@@ -17,6 +17,7 @@ from . import config
 from .autodiff import saved_by
 from .errors import AnomalyError, ChainruleError
 from .graph import COMPUTED, Node, Survey, backlog, is_pending, leaf, survey, toposort
+from .holders import out_of_memory
 from .ops.op import ALL_OPS
 from .scope import context, enter
 
@@ -71,6 +72,8 @@ def evaluate(node: Node, inputs: Sequence[np.ndarray]) -> np.ndarray:
         value = node.op.eval(*inputs, **node.attrs)
     except ChainruleError as error:
         raise _relocated(error, node) from None
+    except MemoryError as error:
+        raise out_of_memory(node.name, node.nbytes, node, error) from None
     if type(value) is not np.ndarray:
         value = np.asarray(value)
     if config.anomaly:

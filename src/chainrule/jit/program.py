@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import config
 from ..graph import Node, leaf, toposort
+from ..holders import out_of_memory
 from ..interpreter import evaluate
 from ..prepare import prepare
 from ..rewrite import rewrite
@@ -135,7 +136,12 @@ class Program:
                         for x in born if x in written and x not in self._slot}
         self.arena_bytes = plan(
             [*self.buffers.values(), *(t for s in self.steps for t in s.temporaries)])
-        self._arena = np.empty(self.arena_bytes + 64, np.uint8)
+        try:
+            self._arena = np.empty(self.arena_bytes + 64, np.uint8)
+        except MemoryError:
+            largest = max(self.buffers, key=lambda x: x.nbytes, default=None)
+            raise out_of_memory(
+                "the arena of a program", self.arena_bytes, largest) from None
         self._base = address(self._arena) + -address(self._arena) % 64
 
     def _owner(self, node: Node) -> Node:
@@ -212,11 +218,20 @@ class Program:
         `out` may give arrays to write outputs to: that of the leaf `overwrites` names, say.
         """
         with self._lock:
-            if out is None and self._alone is not None:
-                return self._run_alone(self._alone, values)
-            arrays = self._enter(values, out)
-            self._work(arrays)
-            return [arrays[n] for n in self.outputs]
+            try:
+                if out is None and self._alone is not None:
+                    return self._run_alone(self._alone, values)
+                arrays = self._enter(values, out)
+                self._work(arrays)
+                return [arrays[n] for n in self.outputs]
+            except MemoryError as error:
+                raise self._out_of_memory(error) from None
+
+    def _out_of_memory(self, error: MemoryError) -> MemoryError:
+        """The error that names the largest output, most often NumPy's reason for its own."""
+        largest = max(self.outputs, key=lambda n: n.nbytes)
+        own = [(self.arena_bytes, "the arena of the program")]
+        return out_of_memory("a program", sum(n.nbytes for n in self.outputs), largest, error, own)
 
     def _run_alone(self, table: Table, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The same where all is native and one table."""
