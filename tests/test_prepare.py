@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as torch
-from chainrule.dtypes import float64
+from chainrule.dtypes import float16, float64
 from chainrule.graph import leaf, toposort, verify
 from chainrule.interpreter import evaluate
 from chainrule.ops import elementwise as ew
@@ -16,7 +16,7 @@ from chainrule.ops import indexing as ix
 from chainrule.ops import movement as mv
 from chainrule.ops import reduction as rd
 from chainrule.ops.contraction import contract
-from chainrule.ops.op import ALL_OPS, expand, reshape, sum_
+from chainrule.ops.op import ALL_OPS, cast, expand, reshape, sum_
 from chainrule.prepare import prepare
 from chainrule.rewrite import rewrite
 
@@ -549,3 +549,14 @@ def test_many_additions_to_one_row_and_reads_between_them():
         x = x + mv.pad(draw(i, 1, 3), widths=((1, 2, 0), (0, 0, 0)))
         seen.append(mv.slice_(x, bounds=((1, 2, 1), (0, 3, 1))))
     assert len(names(check(x, *seen))) < 400
+
+
+def test_numbers_are_multiplied_after_a_contraction():
+    x, y, scale = draw(0, 4, 3), draw(1, 3, 5), leaf(0.5)
+    out = contract(x * scale, scale * y, labels=((0, 1), (1, 2), (0, 2)))
+    after = check(out, ew.exp(out))
+    (product,) = [n for n in toposort(after) if n.name == "contract"]
+    assert set(product.inputs) == {x, y}
+    half = cast(x, dtype=float16) * cast(scale, dtype=float16)
+    out = contract(half, cast(y, dtype=float16), labels=((0, 1), (1, 2), (0, 2)))
+    assert names(check(out)).index("mul") < names(check(out)).index("contract")

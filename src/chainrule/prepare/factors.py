@@ -1,5 +1,7 @@
 """Factors out of sums: sum(c x) = c sum(x) where c does not change along the summed axes.
 
+A number leaves a contraction too: its few results are scaled instead of its operands.
+
 What is left to be summed is often what another sum needs too.  And a sum of terms whose factors
 are themselves sums, as in the gradient of a normalisation, needs no pass of its own:
 sum(a x + b y) = a sum(x) + b sum(y), where sum(x) and sum(y) are found together with a and b.
@@ -16,9 +18,10 @@ from math import prod
 from .. import dtypes
 from ..graph import Node, is_pending, toposort
 from ..ops import elementwise as ew
+from ..ops.contraction import contract
 from ..ops.op import Op, expand, sum_
 from ..rewrite import again, rebuild
-from ..shapes import Shape, spec
+from ..shapes import Shape, size, spec
 from .moves import constant, expanded, pending, reshaped, without
 
 MOST_TERMS = 4
@@ -60,15 +63,28 @@ class Factors:
         order = toposort(outputs, enter=is_pending)
         self.uses = Counter(x for n in order for x in n.inputs) + Counter(outputs)
         self.place = {n: i for i, n in enumerate(order)}
+        self.operands = _operands(order, outputs)
         self.new: dict[Node, Node] = {}
 
     def make(self, node: Node, inputs: list[Node]) -> Node:
         found = None
-        if node.op is sum_ and node.dtype in (dtypes.float32, dtypes.float64):
+        if node.dtype not in (dtypes.float32, dtypes.float64):
+            pass  # what is scaled down may be too large before
+        elif node.op is contract:
+            found = self._contraction(node, inputs)
+        elif node.op is sum_:
             axis = node.attrs["axis"]
             found = self._sum(node, (axis,) if isinstance(axis, int) else axis)
         self.new[node] = found or again(node, inputs)
         return self.new[node]
+
+    def _contraction(self, node: Node, inputs: list[Node]) -> Node | None:
+        found = [_unscaled(x) if old in self.operands else (x, [])
+                 for old, x in zip(node.inputs, inputs)]
+        numbers = [n for _, some in found for n in some]
+        if not numbers:
+            return None
+        return reduce(ew.mul, numbers, contract(*[x for x, _ in found], **node.attrs))
 
     def _sum(self, node: Node, axes: tuple[int, ...]) -> Node | None:
         (x,) = node.inputs
@@ -132,6 +148,29 @@ class Factors:
         if term.over:
             x = ew.mul(x, reduce(ew.mul, map(kept, term.over)))
         return reduce(ew.div, map(kept, term.under), x)
+
+
+def _operands(order: Sequence[Node], outputs: Sequence[Node]) -> set[Node]:
+    """The nodes that only contractions need."""
+    users: dict[Node, bool] = dict.fromkeys(outputs, False)
+    for node in order:
+        for x in node.inputs:
+            users[x] = users.get(x, True) and node.op is contract
+    return {x for x, only in users.items() if only}
+
+
+def _unscaled(x: Node) -> tuple[Node, list[Node]]:
+    """x without the numbers that it is multiplied with."""
+    numbers = []
+    while pending(x, ew.mul):
+        a, b = x.inputs
+        if b.spec is x.spec and size(a.shape) == 1:
+            a, b = b, a
+        if a.spec is not x.spec or size(b.shape) != 1:
+            break
+        numbers.append(reshaped(b, ()))
+        x = a
+    return x, numbers
 
 
 def summed(x: Node, axes: tuple[int, ...]) -> Node:
