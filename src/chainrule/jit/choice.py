@@ -25,6 +25,7 @@ _PANELS = 400_000
 # Inner positions of a chunk when a long sum is cut: from which length to have enough units, and
 # from which one because a panel would leave the second cache.
 _CHUNK, _LONG, _LONGEST = 1024, 2048, 5000
+_PARTIAL = 1 << 28  # bytes of partial sums that a cut may take if there are enough units anyway
 
 
 def choose(c: Contraction, target: Target, prefer: int | None) -> Kernel:
@@ -43,7 +44,8 @@ def _kernels(c: Contraction, target: Target, prefer: int | None) -> Iterator[tup
     lanes = target.lanes(c.elem)
     # What it takes to write a vector's elements one by one.
     scattered = c.extent(c.batch + c.rows + c.columns) * (prefer not in (None, c.columns[-1]))
-    yield _simple_cycles(c, lanes) + scattered, Simple(c, lanes)
+    if c.extent(c.inner) < _LONG:  # one sum after the other: of very many, rounding errors grow
+        yield _simple_cycles(c, lanes) + scattered, Simple(c, lanes)
     if Dots.fits(c):
         dots = Dots(c, lanes, 5 if target.registers > 16 else 2)
         yield _dots_cycles(dots) + scattered, dots
@@ -174,7 +176,8 @@ def _chunk(c: Contraction, x: Matrix, y: Matrix, tiles: int, lanes: int) -> int:
     """How many inner positions are summed at once: all, but for long sums of few tiles."""
     k = c.extent(c.inner)
     unit = lcm(_tail(x), _tail(y))
-    if k < _LONG or tiles >= 64 and k <= _LONGEST:
+    partial = ceil(k / _CHUNK) * c.extent(c.batch + c.rows + c.columns) * BITS[c.elem] // 8
+    if k < _LONG or tiles >= 64 and (k <= _LONGEST or partial > _PARTIAL):
         return k
     chunk = unit * max(1, _CHUNK // unit)
     while chunk < k and 0 < k % chunk < lanes:
