@@ -109,13 +109,15 @@ def locate() -> tuple[CodeType, int]:
     """The innermost frame of the call stack that is not chainrule's own code."""
     frame = sys._getframe(1)
     code = frame.f_code
-    while own_files.get(code.co_filename) or _is_own(code.co_filename):
+    while True:
+        own = own_files.get(code.co_filename)
+        if own is None:
+            own = _is_own(code.co_filename)
         outer = frame.f_back
-        if outer is None:
-            break
+        if not own or outer is None:
+            return (code, frame.f_lasti)
         frame = outer
         code = frame.f_code
-    return (code, frame.f_lasti)
 
 
 def _is_own(filename: str) -> bool:
@@ -133,13 +135,6 @@ def set_grad_mode(enabled: bool) -> Frame:
     """Replace the current frame by one with this grad mode; returns the previous frame."""
     saved = context.now
     context.now = Frame(enabled, saved.scope, saved.site)
-    return saved
-
-
-def enter_module(label: str) -> Frame:
-    """Record what follows under the module `label`; returns what `leave` needs."""
-    saved = context.now
-    context.now = Frame(saved.grad_enabled, Scope(saved.scope, label, "module"), saved.site)
     return saved
 
 
@@ -171,11 +166,14 @@ def composite(grad_fn: str | None = None) -> Callable:
         def recorded(*args, **kwargs):
             saved = context.now
             scope = Scope(saved.scope, label, "function", grad_fn)
-            context.now = Frame(saved.grad_enabled, scope, saved.site or locate())
+            context.now = now = Frame(saved.grad_enabled, scope, saved.site or locate())
             try:
                 return function(*args, **kwargs)
             finally:
-                leave(saved)
+                if context.now is now:
+                    context.now = saved
+                else:  # a grad mode was set
+                    leave(saved)
 
         return recorded
 

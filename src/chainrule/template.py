@@ -41,22 +41,13 @@ class Step(NamedTuple):
 
 
 class Promise(Node):
-    """A node whose `op`, `inputs`, `attrs` and `scope` are filled in when asked for."""
+    """A node whose `op`, `inputs`, `attrs` and `scope` are filled in when asked for.
+
+    Only calls make promises, and set all that a node has but these four.
+    """
 
     __slots__ = ("call", "place")
-
-    def __init__(self, call, place, spec, requires_grad, site, depth, lost):
-        self.call = call
-        self.place = place
-        self.spec = spec
-        self.requires_grad = requires_grad
-        self.site = site
-        self.depth = depth
-        self.value = None
-        self.lost = lost
-        self.owner = None
-        self.hooks = None
-        self.freed = False
+    place: int
 
     def __getattr__(self, name: str) -> Any:
         if name not in Node.__slots__ or self.call is None:
@@ -123,7 +114,7 @@ class Call:
 
     def promise(self, found: dict[int, Node]) -> None:
         """Make the results, by their places."""
-        inputs, sites, promises = self.inputs, self.sites, self.promises
+        inputs, sites, promises, new = self.inputs, self.sites, self.promises, object.__new__
         lowest = backlog.floor
         for x in inputs:
             if x.depth > lowest:
@@ -132,8 +123,11 @@ class Call:
             if lost is not None:
                 reason, at = lost
                 lost = inputs[at].lost if reason is None else (reason, sites[at])
-            node = Promise(self, place, spec, requires_grad, sites[origin], lowest + height, lost)
-            found[place] = node
+            found[place] = node = new(Promise)
+            node.call, node.place, node.spec, node.requires_grad = self, place, spec, requires_grad
+            node.site, node.depth, node.lost = sites[origin], lowest + height, lost
+            node.value = node.owner = node.hooks = None
+            node.freed = False
             promises.append(ref(node))
         for place, step in self.template.constants:
             found[place] = self._node(step, (), {})

@@ -17,7 +17,6 @@ from .autodiff import backpropagate, is_leaf
 from .devices import CPU, device
 from .dtypes import dtype
 from .errors import ArgumentError, ArgumentTypeError, GradError, ShapeError, missing_name
-from .grad_mode import set_grad_enabled
 from .graph import Node, is_tracked, leaf, toposort
 from .handle import Handle, require_floating, strides_of, written
 from .history import GradFn, RemovableHandle, why
@@ -26,6 +25,7 @@ from .ops import elementwise as ew
 from .ops import movement as mv
 from .ops.op import Op
 from .repeat import gradients_of
+from .scope import set_grad_mode
 from .shapes import Size, contiguous_strides
 
 if TYPE_CHECKING:
@@ -424,7 +424,7 @@ def from_array(array: np.ndarray, requires_grad: bool = False) -> Tensor:
 def run_tensors(tensors: Iterable[Tensor]) -> None:
     """Compute the values of all these tensors as one program - and of those written in place
     since the last time (running averages, totals): nobody may ever ask for them one by one."""
-    pending = [t.node for t in tensors]
+    pending = [t._node if t._base is None else t.node for t in tensors]
     while written:  # one by one: another thread may be writing
         handle = written.popitem()[1]()
         if handle is not None:
@@ -443,12 +443,15 @@ def backward(
         raise ArgumentError("backward requires inputs, got an empty list (cannot be empty)")
     named = {x.node: x for x in wrt or ()}
     found = gradients(tensors, cotangents, retain_graph, create_graph, wrt)
-    with set_grad_enabled(create_graph):
+    saved = set_grad_mode(create_graph)
+    try:
         for node, ct in found.items():
             tensor = named[node] if node in named else _owner(node)
             # At an intermediate that retains its gradient it has arrived already.
             if tensor is not None and (is_leaf(node) or tensor._keep is None):
                 _accumulate_grad(tensor, ct, create_graph)
+    finally:
+        set_grad_mode(saved.grad_enabled)
 
 
 def gradients(
@@ -463,7 +466,8 @@ def gradients(
     seeds = [_cotangent(t, ct) for t, ct in zip(tensors, cotangents)]
     wrt = None if inputs is None else _places(outputs, inputs)
     freeing = not (create_graph if retain_graph is None else retain_graph)
-    with set_grad_enabled(create_graph):
+    saved = set_grad_mode(create_graph)
+    try:
         if wrt is None and not create_graph:
             cts = gradients_of(outputs, seeds, freeing)
         else:
@@ -475,6 +479,8 @@ def gradients(
             if node in wrt if wrt is not None else node.owner is not None:
                 now = _bound_now(node)
                 found[now] = ew.add(found[now], ct) if now in found else ct
+    finally:
+        set_grad_mode(saved.grad_enabled)
     if freeing:
         run_later(*outputs)  # an output without a value would keep its whole graph alive
     return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ..errors import DTypeError, ShapeError
-from ..graph import Node
+from ..graph import Node, record
 from ..methods.summation import einsum
 from ..ops import elementwise as ew
 from ..ops.contraction import contract
 from ..scope import composite
+from ..shapes import Spec
 from ..tensor import Tensor
 
 
@@ -22,6 +23,15 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     tensor([[3.5000]])
     """
     x, w = input.node, weight.node
+    plan = _plans.get((x.spec, w.spec)) or _new_plan(x, w)
+    return plan[bias is not None](x, w, bias, plan)
+
+
+# (input, weight) -> what is recorded without and with a bias, the labels, and the result.
+_plans: dict[tuple[Spec, Spec], tuple] = {}
+
+
+def _new_plan(x: Node, w: Node) -> tuple:
     if not x.ndim or x.shape[-1] != w.shape[-1] or w.ndim > 2:
         raise ShapeError(
             f"linear requires input.shape[-1] == weight.shape[-1], got input {x.shape} and weight "
@@ -32,14 +42,17 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise DTypeError(
             f"linear requires input and weight of the same dtype, got {x.dtype} and {w.dtype}"
         )
-    return _LINEAR[min(x.ndim, 3), bias is not None](x, w, bias)
-
-
-def _linear(x: Node, w: Node, bias: Tensor | None) -> Tensor:
     rows = tuple(range(2, x.ndim + 1))
     columns = (1,) if w.ndim == 2 else ()
-    y = contract(x, w, labels=((*rows, 0), (*columns, 0), rows + columns))
-    return Tensor._from_node(y if bias is None else ew.add(y, bias.node))
+    attrs = {"labels": ((*rows, 0), (*columns, 0), rows + columns)}
+    recorded = [_LINEAR[min(x.ndim, 3), with_bias] for with_bias in (False, True)]
+    plan = _plans[x.spec, w.spec] = (*recorded, attrs, contract.infer(x, w, **attrs))
+    return plan
+
+
+def _linear(x: Node, w: Node, bias: Tensor | None, plan: tuple) -> Tensor:
+    y = record(contract, (x, w), plan[2], plan[3])
+    return Tensor._from_node(y if bias is None else ew.add.binary(y, bias.node))
 
 
 # PyTorch shows in the history how it computed: (rank of the input up to 3, with bias) -> name.

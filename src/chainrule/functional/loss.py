@@ -32,7 +32,7 @@ Flag = bool | None  # PyTorch's old arguments size_average and reduce, which `re
 # --------------------------------------------------------------------------- regression
 def _check_pair(name: str, input: Tensor, target: Tensor) -> None:
     """Warn where broadcasting may surprise, as PyTorch does; what cannot broadcast raises."""
-    if input.shape != target.shape:
+    if input.node.spec.shape != target.node.spec.shape:
         warn(
             f"{name} got target {tuple(target.shape)} and input {tuple(input.shape)}: they are "
             "broadcast, which is seldom meant. Please ensure they have the same size.",

@@ -11,7 +11,7 @@ from ..graph import Node
 from ..ops import elementwise as ew
 from ..ops import reduction as rd
 from ..ops.movement import reshape as _reshape
-from ..ops.op import keep_axes
+from ..ops.op import keep_axes, scalar
 from ..scope import composite
 from ..shapes import axis_index, axis_indices, size
 from ..tensor import Tensor
@@ -93,10 +93,11 @@ def mean(input: Tensor, dim=None, keepdim=False, *, dtype=None, axis=None, keepd
             f"mean requires a floating point dtype, got {x.dtype} (could not infer output dtype)",
             hint="convert first: x.float().mean()",
         )
-    axes = axis_indices("mean", dim if axis is None else axis, x.ndim)
-    count = size(tuple(x.shape[a] for a in axes))
+    shape = x.spec.shape
+    axes = axis_indices("mean", dim if axis is None else axis, len(shape))
+    count = size(tuple([shape[a] for a in axes]))
     total = _reduce(rd.sum_, x, axes, keepdim or bool(keepdims))
-    return into(out, Tensor._from_node(ew.div(total, float(count))))
+    return into(out, Tensor._from_node(ew.div.binary(total, scalar(float(count), total))))
 
 
 @method()
@@ -367,7 +368,7 @@ def logsumexp(input: Tensor, dim, keepdim=False) -> Tensor:
     x = input if input.dtype.is_floating_point else input.to(dtypes.default_dtype())
     if 0 in x.shape:
         return x.exp().sum(axes, keepdim).log()
-    top = amax(x, axes, keepdim=True).detach()
+    top = amax(x.detach(), axes, keepdim=True)
     top = top.masked_fill(top.abs() == math.inf, 0.0)
     total = (x - top).exp().sum(axes, keepdim=True).log() + top
     if keepdim or not axes:
@@ -380,7 +381,7 @@ def logsumexp(input: Tensor, dim, keepdim=False) -> Tensor:
 @composite("LogcumsumexpBackward0")
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """ln of the running sum of e^x along `dim`."""
-    top = amax(input, dim, keepdim=True).detach()
+    top = amax(input.detach(), dim, keepdim=True)
     return (input - top).exp().cumsum(dim).log() + top
 
 
@@ -392,7 +393,7 @@ def _shifted(name: str, input: Tensor, dim: int, dtype) -> tuple[Tensor, dtypes.
     wide = x if x.dtype.itemsize >= 4 else x.float()
     if 0 in x.shape:
         return wide, x.dtype
-    return wide - amax(wide, dim, keepdim=True).detach(), x.dtype
+    return wide - amax(wide.detach(), dim, keepdim=True), x.dtype
 
 
 @method()

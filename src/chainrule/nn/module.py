@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..errors import ArgumentError, ArgumentTypeError, NameRejected, ShapeError
 from ..history import RemovableHandle
 from ..managed import Table, changes
-from ..scope import context, enter_module, leave
+from ..scope import Frame, Scope, context, leave
 from ..tensor import Tensor
 from . import state
 from .convert import conversion
@@ -73,8 +73,10 @@ class Module:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        outermost = context.now.scope is None
-        saved = enter_module(type(self).__name__ if outermost else self._label)
+        saved = context.now
+        outer = saved.scope
+        scope = Scope(outer, type(self).__name__ if outer is None else self._label, "module")
+        context.now = now = Frame(saved.grad_enabled, scope, saved.site)
         try:
             if self._hooked:
                 return call_with_hooks(self, args, kwargs)
@@ -85,7 +87,10 @@ class Module:
                 raise
             raise refused from error
         finally:
-            leave(saved)
+            if context.now is now:
+                context.now = saved
+            else:  # a grad mode was set
+                leave(saved)
 
     def _broken_rule(self, *args: Any) -> tuple[str, str | None] | None:
         """Which rule the arguments break, and a hint; asked only after a ShapeError."""
@@ -96,9 +101,10 @@ class Module:
     def __getattr__(self, name: str) -> Any:
         # Reached only when ordinary lookup has failed.
         own = self.__dict__
-        if "_parameters" in own:
-            if name in own["_parameters"]:
-                return own["_parameters"][name]
+        parameters = own.get("_parameters")
+        if parameters is not None:
+            if name in parameters:
+                return parameters[name]
             if name in own["_modules"]:
                 return own["_modules"][name]
             if name in own["_buffers"]:

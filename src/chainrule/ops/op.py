@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from sys import _getframe
 from typing import Any
 
@@ -369,12 +370,16 @@ def reduction(name, *, eval, vjp, sample, result=lambda d: d, keeps=False) -> Op
     The axes vanish; `keeps` is for scans, which leave the shape alone.
     """
 
-    def infer(x: Node, *, axis, **attrs) -> Spec:
+    @cache  # a training step reduces the same few shapes again and again
+    def reduced(x: Spec, axis) -> Spec:
         gone = (axis,) if isinstance(axis, int) else axis
-        shape = x.spec.shape
+        shape = x.shape
         if not keeps:
             shape = tuple([n for i, n in enumerate(shape) if i not in gone])
-        return spec(shape, result(x.spec.dtype))
+        return spec(shape, result(x.dtype))
+
+    def infer(x: Node, *, axis, **attrs) -> Spec:
+        return reduced(x.spec, axis)
 
     def batch(flags, x, *, axis, **attrs):
         moved = axis + 1 if isinstance(axis, int) else tuple(a + 1 for a in axis)

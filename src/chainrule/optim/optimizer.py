@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any, TypeAlias
 
@@ -35,7 +35,7 @@ def _then_run(step: Callable) -> Callable:
             args, kwargs = hook(self, args, kwargs) or (args, kwargs)
         result = step(self, *args, **kwargs)
         self._opt_called = True
-        run_tensors([*self._updated(), *_tensors(self.state)])
+        run_tensors(self._updated() + _tensors(self.state))
         for hook in list(self._step_post_hooks):
             hook(self, args, kwargs)
         return result
@@ -400,13 +400,16 @@ def check_betas(name: str, betas: tuple[float, float]) -> None:
             raise ArgumentError(f"{name} requires 0 <= betas[{i}] < 1, got {beta}")
 
 
-def _tensors(state: Any) -> Iterator[Tensor]:
+def _tensors(state: Any) -> list[Tensor]:
     """The tensors in nested dicts and lists."""
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, dict):
-        for value in state.values():
-            yield from _tensors(value)
-    elif isinstance(state, list):
-        for value in state:
-            yield from _tensors(value)
+    found: list[Tensor] = []
+    _gather(state, found)
+    return found
+
+
+def _gather(state: Any, found: list[Tensor]) -> None:
+    for value in state.values() if isinstance(state, dict) else state:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, (dict, list)):
+            _gather(value, found)
