@@ -133,7 +133,9 @@ def _structure(args: tuple, kwargs: dict, arguments: list[Tensor]) -> Any:
     """What another call must have in common with this one; its tensors go into `arguments`."""
     if not args and not kwargs:
         return ()
-    structure = flatten((args, kwargs), arguments)
+    structure: Any = tuple([flatten(x, arguments) for x in args])
+    if kwargs:
+        structure = structure, tuple(kwargs), *[flatten(x, arguments) for x in kwargs.values()]
     if len(arguments) > 1 and len(set(map(id, arguments))) < len(arguments):
         first: dict[int, int] = {}
         return structure, tuple([first.setdefault(id(x), i) for i, x in enumerate(arguments)])

@@ -21,6 +21,9 @@ class Like(NamedTuple):
     requires_grad: bool
 
 
+_likes: dict[tuple[Spec, bool], Like] = {}
+
+
 class Number(NamedTuple):
     """In the place of a number that comes out of a tensor."""
 
@@ -49,11 +52,12 @@ class Same:
 
 def flatten(tree: Any, leaves: list) -> Any:
     """The structure of `tree`, which compares with another's; its tensors go into `leaves`."""
-    kind = type(tree)
     if isinstance(tree, Tensor):
         leaves.append(tree)
-        node = tree.node
-        return Like(node.spec, node.requires_grad)
+        node = tree._node if tree._base is None else tree.node
+        key = node.spec, node.requires_grad
+        return _likes.get(key) or _likes.setdefault(key, Like(*key))
+    kind = type(tree)
     if kind is Managed:
         leaves.append(tree)
         return Number()
@@ -119,8 +123,8 @@ def opaque(structure: Any) -> Iterator[Any]:
     """The objects in a structure that stand for themselves."""
     if isinstance(structure, Same):
         yield structure.value
-    elif isinstance(structure, Branch):
-        for part in structure.parts:
+    elif isinstance(structure, tuple):
+        for part in structure.parts if isinstance(structure, Branch) else structure:
             yield from opaque(part)
 
 

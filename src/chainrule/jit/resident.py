@@ -203,7 +203,7 @@ def _fixed(
     """(number among the own outputs, leaf or None) of what may be written in the place of another
     array: after everything that can fail, so that a failing run has changed nothing."""
     fallible = [s.last for s in program.steps
-                if any(re.search(r"ret i64 [^0]", code.text) for code in s.codes)]
+                if any(re.search(r"ret i64 -?[1-9]", code.text) for code in s.codes)]
     for j, k in enumerate(own):
         writer = next((s for s in program.steps if program.outputs[k] in s.writes), None)
         if k in replaced and writer is not None and writer.level > max(fallible, default=-1):
