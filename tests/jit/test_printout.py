@@ -283,3 +283,21 @@ def test_undoing_globals_closures_and_containers():
 
     shown(change)
     assert (cell, box, ring) == (1, [1, [2]], {3}) and "COUNT" not in globals()
+
+
+def test_the_readme_shows_what_is_printed():
+    """But for what depends on the machine: times, tiles, which kernel has which number."""
+    section = README[README.index("### The kernels of a step"):]
+    code, text = (re.search(rf"```{kind}\n(.*?)```", section, re.S).group(1)
+                  for kind in ("python", "text"))
+    out = io.StringIO()
+    code = code.replace("kernels=True", "kernels=True, file=out")
+    exec(compile(code, "train.py", "exec"), {"torch": torch, "out": out})
+
+    def facts(text):
+        arrays = re.findall(r"(?:new )?[a-z][a-z.]* [a-z]+\d+\[[\d,]*\]", text)  # not k1, out2
+        columns = re.search(r"#  level .*", text)[0].split()
+        return {*arrays, *columns, *re.findall(r"train.py:\d+", text)}
+
+    assert "new weight float32[10,784]" in facts(text)
+    assert facts(text) <= facts(out.getvalue())

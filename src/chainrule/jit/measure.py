@@ -16,8 +16,8 @@ from .engine import engine
 from .program import Fault, Program
 from .threads import Entry, Table
 
-RUNS, WHOLE_RUNS = 7, 50  # of a kernel, and of the program, at most; the fastest counts
-ENOUGH = 0.02  # seconds after which there are no more runs
+FEW, MANY = 3, 40  # times that a kernel, or the program, is run; the fastest counts
+KERNEL, WHOLE = 0.004, 0.3  # seconds after which a few times are enough
 LONG = 200e-6  # seconds: what takes less is also run in a row, so that calls do not count
 ROW = 16
 
@@ -41,7 +41,7 @@ def measure(program: Program, values: Sequence[np.ndarray]) -> Times:
         taken: dict[Step, float] = defaultdict(float)
         for step, in_a_row in _turns(program, arrays):
             taken[step] += _fastest(in_a_row)
-        whole = _best(lambda: program._work(arrays), WHOLE_RUNS)
+        whole = _best(lambda: program._work(arrays), WHOLE)
     return Times({step: 1e6 * seconds for step, seconds in taken.items()}, 1e6 * whole)
 
 
@@ -93,13 +93,13 @@ def _fastest(in_a_row: InARow) -> float:
     return min(seconds, _best(in_a_row(ROW)) / ROW) if seconds < LONG else seconds
 
 
-def _best(run: Callable[[], None], times: int = RUNS) -> float:
+def _best(run: Callable[[], None], enough: float = KERNEL) -> float:
     best, start = math.inf, time.perf_counter()
-    for _ in range(times):
+    for times in range(MANY):
         before = time.perf_counter()
         run()
         now = time.perf_counter()
         best = min(best, now - before)
-        if now - start > ENOUGH:
+        if now - start > enough and times + 1 >= FEW:
             break
     return best

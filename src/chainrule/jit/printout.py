@@ -107,6 +107,8 @@ def _flops(step: Step) -> int:
 # --------------------------------------------------------------------------- what became of nodes
 def inlined(step: Step) -> list[Node]:
     """The nodes that are written out in the kernel, computed for its own use only."""
+    if step.kernel.kind == "cat":
+        return []  # its parts are others' members
     own = {m.node for m in step.kernel.members}
     found: dict[Node, None] = {}
     stack = [x for m in step.kernel.members for x in m.node.inputs]
@@ -357,7 +359,7 @@ def _rate(n: float, us: float) -> str:
 
 
 def _wrapped(label: str, text: str) -> list[str]:
-    lines = textwrap.wrap(text, WIDTH, initial_indent=label, subsequent_indent=" " * len(label),
+    lines = textwrap.wrap(text, WIDTH, initial_indent=label, subsequent_indent=" " * max(len(label), 9),
                           break_on_hyphens=False)
     return [line.replace(HARD, " ") for line in lines]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,20 +132,23 @@ class Known:
 
 
 def _reached(function: Any) -> dict[str, Any]:
-    """The variables that a function sees."""
+    """The variables that a function sees, and those that the functions among them hold."""
     if isinstance(function, (list, tuple)):
         return _numbered("argument", function)
-    inner = getattr(function, "__func__", function)
-    found = dict(getattr(inner, "__globals__", {}))
-    owner = getattr(function, "__self__", None)
-    found.update(getattr(owner, "__dict__", {}))
-    names = getattr(getattr(inner, "__code__", None), "co_freevars", ())
-    for name, cell in zip(names, getattr(inner, "__closure__", None) or ()):
-        try:
-            found[name] = cell.cell_contents
-        except ValueError:  # nothing yet
-            pass
-    return found
+    found: dict[str, Any] = {}
+    stack, seen = [function], set()
+    while stack:
+        function = stack.pop()
+        function = function._function if isinstance(function, Compiled) else function
+        inner = getattr(function, "__func__", function)
+        if id(inner) in seen or not isinstance(inner, FunctionType):
+            continue
+        seen.add(id(inner))
+        cells = inspect.getclosurevars(inner).nonlocals
+        here = {**getattr(getattr(function, "__self__", None), "__dict__", {}), **cells}
+        found = {**here, **found}
+        stack += here.values()
+    return {**getattr(inner, "__globals__", {}), **found}
 
 
 # --------------------------------------------------------------------------- a tensor
