@@ -280,6 +280,7 @@ LARGER = [
     dict(n=8, ci=96, h=4, w=4, co=64, kh=3, kw=3, pad=1),
     dict(n=2, ci=16, h=32, w=32, co=32, kh=1, kw=1, stride=2),
     dict(n=40, ci=8, h=16, w=16, co=24, kh=3, kw=3, pad=1),
+    dict(n=2, ci=3, h=60, w=50, co=8, kh=3, kw=3, pad=1),
 ]
 
 
@@ -313,6 +314,43 @@ def test_every_tiling_gives_the_same_bits(changes, pack):
     agree(got, reference(c, x, y), c)
     plain = tiled(c, rows=1, vectors=1, panels=1, chunk=kernel.t.chunk)
     np.testing.assert_array_equal(got, run(c, x, y, how=contract.plan_of(plain)))
+
+
+def random_access(rng, place, elem, sizes, used) -> Access:
+    """Any order in memory, with gaps, broadcast and backward axes, and guards."""
+    strides, step = [0] * len(sizes), int(rng.choice([1, 1, 2, 3]))
+    for v in rng.permutation(used).tolist():
+        kind = int(rng.integers(0, 12))
+        if kind:
+            strides[v] = -step if kind == 1 else step
+            step = step * sizes[v] + int(rng.integers(1, 9)) * (kind == 2)
+    guards = []
+    for _ in range(int(rng.choice([0, 0, 0, 1, 2]))):
+        along = [int(rng.choice([0, 0, -2, -1, 1, 2])) if v in used else 0
+                 for v in range(len(sizes))]
+        reach = [s * (n - 1) for s, n in zip(along, sizes)]
+        low, high = sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach)
+        guards.append(Guard(int(rng.integers(-high - 1, 2 - low)), tuple(along),
+                            int(rng.integers(1, high - low + 2))))
+    start = -sum(min(s, 0) * (n - 1) for s, n in zip(strides, sizes))
+    return Access(place, elem, start, tuple(strides), tuple(guards))
+
+
+@pytest.mark.parametrize("seed", range(90))
+def test_any_contraction(seed):
+    rng = np.random.default_rng(seed)
+    sizes = rng.choice([1, 2, 3, 4, 5], rng.integers(2, 8))
+    sizes[:2] = rng.choice([1, 8, 17, 33, 64]), rng.choice([3, 16, 26, 40])
+    sizes = tuple(sizes.tolist())
+    groups = [tuple(np.flatnonzero(group).tolist())
+              for group in rng.choice(4, len(sizes), p=[0.1, 0.3, 0.3, 0.3]) == np.c_[:4]]
+    batch, rows, columns, inner = groups
+    elem = ["float32", "float32", "float64", "int32"][seed % 4]
+    x = random_access(rng, 0, elem, sizes, batch + rows + inner)
+    y = random_access(rng, 1, elem, sizes, batch + columns + inner)
+    out = [None, *batch, *rows, *columns]
+    check(Contraction(sizes, *groups, x, y, elem), [*ENGINES][seed % len(ENGINES)],
+          out[rng.integers(len(out))])
 
 
 def test_a_plan_says_what_it_does():

@@ -187,6 +187,13 @@ class Matrix:
     batch: tuple[int, ...]
     outer: tuple[int, ...]
     inner: tuple[int, ...]
+    lead: int = 1  # of the inner variables, how many a chunk may end within
+
+    def in_chunks(self, chunk: int) -> Matrix:
+        """The same, summed over `chunk` inner positions at once."""
+        tails = [prod(self.sizes[v] for v in self.inner[j:]) for j in range(len(self.inner) + 1)]
+        lead = next((j for j in range(1, len(tails)) if chunk % tails[j] == 0), 1)
+        return replace(self, lead=1 if chunk == tails[0] else lead)
 
     def plain(self) -> bool:
         """Whether the element is at offset + batch ... + outer * o + inner * i."""

@@ -175,7 +175,9 @@ def _rate(m: Matrix, lanes_along: tuple[int, ...], lanes: int, vectors: int = 0)
 def _chunk(c: Contraction, x: Matrix, y: Matrix, tiles: int, lanes: int) -> int:
     """How many inner positions are summed at once: all, but for long sums of few tiles."""
     k = c.extent(c.inner)
-    unit = lcm(_tail(x), _tail(y))
+    unit = lcm(*(prod(m.sizes[v] for v in m.inner[1:]) for m in (x, y)))
+    if unit > 2 * _CHUNK:
+        unit = lcm(*(m.sizes[m.inner[-1]] for m in (x, y) if len(m.inner) > 1))
     partial = ceil(k / _CHUNK) * c.extent(c.batch + c.rows + c.columns) * BITS[c.elem] // 8
     if k < _LONG or tiles >= 64 and (k <= _LONGEST or partial > _PARTIAL):
         return k
@@ -183,8 +185,3 @@ def _chunk(c: Contraction, x: Matrix, y: Matrix, tiles: int, lanes: int) -> int:
     while chunk < k and 0 < k % chunk < lanes:
         chunk += unit
     return min(chunk, k)
-
-
-def _tail(m: Matrix) -> int:
-    """Positions of the inner variables behind the first one."""
-    return prod(m.sizes[v] for v in m.inner[1:])

@@ -47,19 +47,21 @@ def pieces(b: Builder, variables: Sequence[int], sizes: Sequence[int], start: In
 
 
 @contextmanager
-def inner_loops(b: Builder, m: Matrix, variables: Sequence[int], start: Index, stop: Index):
-    """Loops over some inner variables (in any order) within the inner positions [start, stop)
+def inner_loops(b: Builder, m: Matrix, variables: Sequence[int], start: Index,
+                stop: Index) -> Iterator[Where]:
+    """Loops over some inner variables, in any order, within the inner positions [start, stop).
 
-    whose first and last positions are multiples of the extent of all but the first variable."""
+    These begin and end with the variables behind the leading ones, which are one loop."""
+    lead = m.inner[: m.lead]
     with ExitStack() as stack:
         where: Where = {}
         for v in variables:
-            if v == m.inner[0]:
-                after = prod(m.sizes[other] for other in m.inner[1:])
-                low, high = b.quotient(start, after), b.quotient(stop, after)
-            else:
-                low, high = 0, m.sizes[v]
-            where[v] = stack.enter_context(b.loop(low, high))
+            if v not in lead:
+                where[v] = stack.enter_context(b.loop(0, m.sizes[v]))
+            elif v not in where:
+                tail = prod(m.sizes[other] for other in m.inner[m.lead:])
+                flat = stack.enter_context(b.loop(b.quotient(start, tail), b.quotient(stop, tail)))
+                where |= split(b, flat, lead, m.sizes)
         yield where
 
 
@@ -149,6 +151,8 @@ def _pack_columns(b: Builder, reader: Reader, m: Matrix, where: Where, vector: i
     """Some columns, which lie next to each other, at every inner position."""
     # What exists depends on few inner variables, the taps of a convolution: they are outermost.
     guarded = [v for v in m.inner if any(g.strides[v] for g in reader.access.guards)]
+    if m.lead > 1:
+        guarded = [*m.inner[: m.lead], *(v for v in guarded if v not in m.inner[: m.lead])]
     free = [v for v in m.inner if v not in guarded]
     with inner_loops(b, m, guarded, start, stop) as first:
         exist = both(reader.inside({**where, **first, **dict.fromkeys(free, 0)}, vector, lanes),

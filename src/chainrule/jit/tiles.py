@@ -53,7 +53,8 @@ class Tiled:
 
     def __init__(self, c: Contraction, tiling: Tiling):
         self.c, self.t = c, tiling
-        self.x, self.y = matrix(c, c.x, c.rows), matrix(c, c.y, c.columns)
+        self.x = matrix(c, c.x, c.rows).in_chunks(tiling.chunk)
+        self.y = matrix(c, c.y, c.columns).in_chunks(tiling.chunk)
         self.m, self.n = c.extent(c.rows), c.extent(c.columns)
         self.k, self.batch = c.extent(c.inner), c.extent(c.batch)
         self.chunks = ceil(self.k / tiling.chunk)
