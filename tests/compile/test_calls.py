@@ -6,6 +6,7 @@ import gc
 import sys
 import threading
 import warnings
+import weakref
 from dataclasses import dataclass
 
 import pytest
@@ -360,6 +361,19 @@ def test_threads():
     for t in threads:
         t.join()
     assert not wrong and skipped(compiled)
+
+
+def test_arguments_and_results_are_let_go():
+    compiled = torch.compile(lambda x: (torch.sigmoid(x), x))
+    kept = []
+    for _ in range(6):
+        x = torch.ones(3)
+        results = compiled(x)
+        kept += [weakref.ref(x), *[weakref.ref(r._node) for r in results]]
+    del x, results
+    gc.collect()
+    # What was recorded lasts only until a recording agrees with it.
+    assert skipped(compiled) and not any(r() for r in kept)
 
 
 def test_memory_stays_flat():

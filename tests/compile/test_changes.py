@@ -64,11 +64,12 @@ class Scaled(nn.Module):
         self.layer, self.scale, self.kind = nn.Linear(3, 3), 2.0, "tanh"
         self.table, self.items = {"shift": 0.5}, [1.0, 2.0]
         self.mask = torch.ones(3)
+        self.mask.sign = 1.0
         self.register_buffer("offset", torch.zeros(3))
 
     def forward(self, x):
         x = self.layer(x) * self.scale * self.factor + self.table["shift"] * self.items[0]
-        x = x * self.mask + self.offset
+        x = x * self.mask * self.mask.sign + self.offset
         return x.tanh() if self.kind == "tanh" else x.sigmoid()
 
 
@@ -90,6 +91,11 @@ def _module_changes():
     def exchange_parameter(m):
         m.layer._parameters["bias"] = nn.Parameter(torch.ones(3))
 
+    def new_mask(m):
+        mask = torch.tensor([0.0, 1.0, 2.0])
+        mask.sign = 1.0
+        m.mask = mask
+
     def write(m):
         with torch.no_grad():
             m.layer.weight.mul_(0.5)
@@ -99,7 +105,7 @@ def _module_changes():
         "a string": lambda m: setattr(m, "kind", "sigmoid"),
         "a dict": lambda m: m.table.update(shift=1.5),
         "a list": lambda m: m.items.__setitem__(0, 4.0),
-        "a tensor": lambda m: setattr(m, "mask", torch.tensor([0.0, 1.0, 2.0])),
+        "a tensor": new_mask,
         "a tensor written": lambda m: m.mask.mul_(2.0),
         "a buffer": lambda m: setattr(m, "offset", torch.ones(3)),
         "a buffer written": lambda m: m.offset.add_(1.0),
@@ -118,6 +124,7 @@ def _module_changes():
             {k: torch.ones_like(v) for k, v in m.state_dict().items()}),
         "an assigned state": lambda m: m.load_state_dict(
             {k: torch.ones_like(v) for k, v in m.state_dict().items()}, assign=True),
+        "a mark of a tensor": lambda m: setattr(m.mask, "sign", -1.0),
         "forward": lambda m: setattr(m, "forward", lambda x: m.layer(x).relu()),
         "a method": lambda m: setattr(m.layer, "forward", lambda x: F.linear(x, m.layer.weight)),
     }
@@ -134,6 +141,41 @@ def test_a_class_attribute():
         Scaled.factor = 3.0 if 5 <= i < 8 else 1.0
 
     same(scaled, calls=12, between=between)
+
+
+def test_a_method_of_a_class():
+    forward = Scaled.forward
+
+    def between(run, i):
+        Scaled.forward = (lambda self, x: forward(self, x) * 2) if 5 <= i < 9 else forward
+
+    same(scaled, calls=12, between=between)
+
+
+def test_the_closure_of_a_decorator():
+    factor = 1.0
+
+    def times(function):
+        return lambda *args: function(*args) * factor
+
+    class Doubled(nn.Linear):
+        @times
+        @torch.enable_grad()
+        @times
+        def forward(self, x):
+            return super().forward(x)
+
+    def make(wrap):
+        model = Doubled(3, 3)
+        x = torch.rand(4, 3)
+        opt = optimizers.SGD(model.parameters(), lr=0.1)
+        return training(wrap, model, opt, lambda: model(x).square().mean())
+
+    def between(run, i):
+        nonlocal factor
+        factor = 2.0 if 5 <= i < 9 else 1.0
+
+    same(make, calls=12, between=between)
 
 
 def test_another_dtype():
@@ -372,6 +414,7 @@ def _effects():
     totals = {"loss": 0.0}
     settings = Settings()
     numbers = iter(range(1000))
+    stream, memory, array = np.random.default_rng(0), bytearray(b"abc"), np.ones(10_000)
 
     def append(x):
         history.append(x)
@@ -400,7 +443,10 @@ def _effects():
             "remember": (remember, settings), "iterator": (advance, numbers),
             "random": (draw, None), "clock": (clock, None),
             "print": (lambda x: print("seen"), None),
-            "numpy's random": (lambda x: np.random.rand(), None)}
+            "numpy's random": (lambda x: np.random.rand(), None),
+            "a stream of numpy's": (lambda x, stream=stream: stream.random(), None),
+            "raw memory": (lambda x, memory=memory: memory[0], None),
+            "an array": (lambda x, array=array: array[0], None)}
 
 
 @pytest.mark.parametrize("name", _effects())

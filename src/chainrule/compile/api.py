@@ -23,7 +23,7 @@ from .watch import watched
 
 MOST_PROGRAMS = 64  # of one function: argument shapes, modes, values of Python's numbers
 MOST_ALIKE = 4  # recordings, for arguments of one structure, that wait for one that agrees
-MOST_RECORDINGS = 32  # recordings that wait
+MOST_RECORDINGS = 16  # recordings that wait
 PATIENCE = 3  # recordings in a row that agree with none before it says why
 MOST_FRUITLESS = 32  # and before it stops watching
 

@@ -22,6 +22,9 @@ class Program(Protocol):
     that the outputs replace any more, so that their arrays may be written to.
     """
 
+    #: How many calls were complete when this one began; set to None before it, by the caller.
+    begun: int | None
+
     def __call__(self, values: Values, numbers: tuple[float, ...], alone: bool) -> Values: ...
 
     def outputs_of_interrupted(self, values: Values) -> Values | None:
@@ -61,6 +64,7 @@ class Native:
         constants = [n for n in toposort(outputs) if n.op is None and n.value is not None]
         self._known = [n.value for n in constants]
         self._interpreted, self._fault = interpreted, Fault
+        self.begun: int | None = None
         self._program = Compiled(outputs, [*leaves, *constants, *numbers])
         self._resident = Resident(self._program, self._known, len(numbers), replaced) \
             if Resident.fits(self._program) else None
@@ -68,6 +72,7 @@ class Native:
     def __call__(self, values: Values, numbers: tuple[float, ...], alone: bool) -> Values:
         try:
             if self._resident is not None:
+                self.begun = self._resident.completed
                 return self._resident(values, numbers, alone)
             arrays = self._interpreted.arrays(numbers)
             return self._program.run([*values, *self._known, *arrays])
@@ -75,11 +80,15 @@ class Native:
             return self._interpreted(values, numbers, False)
 
     def outputs_of_interrupted(self, values: Values) -> Values | None:
-        return None if self._resident is None else self._resident.outputs_of_interrupted(values)
+        if self._resident is None or self.begun is None:
+            return None
+        return self._resident.outputs_of_interrupted(values, self.begun)
 
 
 class Interpreted:
     """The interpreter, node by node."""
+
+    begun: int | None = None
 
     def __init__(self, outputs: Sequence[Node], leaves: Sequence[Node], numbers: Sequence[Node]):
         order = toposort(outputs)

@@ -53,7 +53,7 @@ class Replay:
             self.effects.replaced(self.outside),
         )
         self.results, self.result_structure = recording.results, recording.result_structure
-        self.storages = [like for _, like in recording.storages]
+        self.storages = [like and _finished(like, None) for _, like in recording.storages]
         self.is_simple = isinstance(self.result_structure, Like) and not self.results[0].views \
             and type(self.results[0].storage) is int
 
@@ -88,6 +88,7 @@ class Replay:
                 values[i] = array
         alone = settled and self.effects.are_alone()
         outputs: Any = None
+        self.program.begun = None
         try:
             outputs = self.program(values, numbers, alone)
             self.effects.apply(outputs, arguments, values, alone)
@@ -129,7 +130,7 @@ def find(source: Source, arguments: list[Tensor]) -> Any:
     return tensor._grad if kind == "gradient" else tensor
 
 
-def _finished(like: Node, value: np.ndarray) -> Node:
+def _finished(like: Node, value: np.ndarray | None) -> Node:
     """A node like one of the recording, whose history has been freed, with another value."""
     node = Node(like.op, (), like.attrs, like.spec, like.requires_grad, like.site, like.scope,
                 like.depth)

@@ -13,14 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from operator import is_
-from types import (
-    BuiltinFunctionType,
-    CellType,
-    CodeType,
-    FunctionType,
-    MethodType,
-    ModuleType,
-)
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -35,6 +28,11 @@ from ..random import Generator
 from .tree import PLAIN
 from .watch import _is_library
 
+# Modules whose types, where they are written in C, do not change or do not matter.
+_STATELESS = {
+    "builtins", "_thread", "_weakref", "weakref", "collections.abc", "datetime", "decimal", "enum",
+    "fractions", "functools", "numpy", "operator", "pathlib", "re", "types", "typing", "uuid",
+}
 _GONE = object()  # what is not there
 _MOST = 100_000  # objects of one survey
 _SHOWN_BY_SCHEDULERS = ("get_last_lr", "get_lr", "last_epoch", "base_lrs", "state_dict")
@@ -130,7 +128,9 @@ class Survey:
             self.refusal = f"it can draw random numbers from {name}"
         elif hasattr(kind, "__next__"):
             self.refusal = f"it can advance {name}, a {kind.__name__}"
-        elif kind is not BuiltinFunctionType and not isinstance(x, Generator):
+        elif _is_opaque(x):
+            self.refusal = f"it can look at {name}, a {kind.__name__}, which cannot be compared"
+        elif not isinstance(x, Generator):
             self._visit_attributes(name, x)
             self._visit_class(name, kind)
 
@@ -138,6 +138,9 @@ class Survey:
         where = f"a hook of {name}"
         for hook in self._slot(where, functools.partial(_hooks_of, x), True):
             self._stack.append((where, hook))
+        for attribute in sorted(self._names & x.__dict__.keys()):
+            if not attribute.startswith("_"):
+                self._look(f"{name}.{attribute}", x.__dict__, attribute)
 
     def _visit_function(self, name: str, x: FunctionType) -> None:
         own = scope._is_own(x.__code__.co_filename)
@@ -181,12 +184,18 @@ class Survey:
             if cls.__module__ == "builtins" or _is_ours(cls.__module__) or _of_library(cls):
                 continue
             table = vars(cls)
-            for attribute in self._names & table.keys():
-                where = f"{cls.__name__}.{attribute}"
-                found = self._slot(where, functools.partial(table.get, attribute, _GONE))
-                if isinstance(found, (staticmethod, classmethod, property)):
-                    found = getattr(found, "fget", None) or getattr(found, "__func__", None)
-                self._stack.append((where, found))
+            for attribute in sorted(table):
+                found = _function_of(table[attribute])
+                if attribute in self._names or self._has_run(found):
+                    where = f"{cls.__name__}.{attribute}"
+                    self._slot(where, functools.partial(table.get, attribute, _GONE))
+                    self._stack.append((where, found))
+
+    def _has_run(self, x: Any) -> bool:
+        """Whether x is a function that was called, or one of our decorators may have called."""
+        if not isinstance(x, FunctionType):
+            return False
+        return x.__code__ in self._codes or scope._is_own(x.__code__.co_filename)
 
     def _visit_attributes(self, name: str, x: Any) -> None:
         table = getattr(x, "__dict__", None)
@@ -343,6 +352,19 @@ def _is_managed(x: Any) -> bool:
 
 def _named(key: Any) -> str:
     return repr(key) if type(key) in PLAIN else type(key).__name__
+
+
+def _function_of(x: Any) -> Any:
+    """The function behind a method of any kind."""
+    return getattr(x, "fget", None) or getattr(x, "__func__", None) or x
+
+
+def _is_opaque(x: Any) -> bool:
+    """Whether an object has a state that only C code knows."""
+    kind = type(x)
+    if hasattr(x, "__dict__") or any("__slots__" in vars(cls) for cls in kind.__mro__):
+        return False
+    return kind in (bytearray, memoryview) or kind.__module__ not in _STATELESS
 
 
 def _contents(cell: CellType) -> Any:

@@ -569,7 +569,7 @@ class Module:
         return self._apply(lambda t: t.cuda(device))
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing yet: a module is recorded and run as it is."""
+        """Nothing to do: the graphs of a module become programs as they are; see torch.compile."""
 
     # ------------------------------------------------------------------ text
 
