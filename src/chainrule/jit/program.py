@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import config
+from ..errors import ChainruleError
 from ..graph import Node, leaf, toposort
 from ..holders import out_of_memory
 from ..interpreter import evaluate
@@ -270,8 +271,12 @@ class Program:
 
     def _host(self, node: Node, arrays: dict[Node, np.ndarray]) -> None:
         inputs = [self._array(x, arrays) for x in node.inputs]
-        with np.errstate(all="ignore"):
-            value = np.ascontiguousarray(evaluate(node, inputs)).reshape(node.shape)
+        try:
+            with np.errstate(all="ignore"):
+                value = np.ascontiguousarray(evaluate(node, inputs)).reshape(node.shape)
+        except ChainruleError as error:
+            # The interpreter meets it again, on the line that recorded the user's own node.
+            raise Fault(error) from None
         if not value.flags.owndata:
             value = value.copy()
         arrays[node] = value

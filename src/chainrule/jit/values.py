@@ -22,6 +22,7 @@ FLOATING = {"float64", "float32", "float16", "bfloat16"}
 UNSIGNED = {"uint8", "uint16", "uint32", "uint64", "bool"}
 
 Number: TypeAlias = int | float | bool
+Builder: TypeAlias = Any  # emit.Builder, whose functions the mathematics are
 
 
 class Value:

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ..emit import Builder
-    from ..values import Value
+from ..values import Builder, Value
 
 INF, NAN = float("inf"), float("nan")
 

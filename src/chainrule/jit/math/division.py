@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ..values import Builder, Value
 from .common import INF, scale, two_product, with_sign
 from .rounding import floor, trunc
-
-if TYPE_CHECKING:
-    from ..emit import Builder
-    from ..values import Value
 
 #: What a kernel returns when it divided an integer by zero.
 DIVISION_BY_ZERO = 2

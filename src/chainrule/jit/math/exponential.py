@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from ..values import Builder, Value
 from .common import (
     FORMATS,
     INF,
@@ -19,10 +19,6 @@ from .common import (
     scale,
     with_sign,
 )
-
-if TYPE_CHECKING:
-    from ..emit import Builder
-    from ..values import Value
 
 LOG2E = 1.4426950408889634
 LN2 = 0.6931471805599453

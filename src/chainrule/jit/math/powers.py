@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ..values import Builder, Number, Value
 from .common import (
     INF,
     NAN,
@@ -21,10 +20,6 @@ from .common import (
 )
 from .exponential import EXP, LN2, LN2_PARTS, LOG2E, log, split
 from .rounding import trunc
-
-if TYPE_CHECKING:
-    from ..emit import Builder
-    from ..values import Number, Value
 
 # Up to these exponents, powers are products: beyond, they would lose too many bits.
 _LARGEST, _SMALLEST = {"float32": 4, "float64": 8}, {"float32": -2, "float64": -4}

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ..values import Builder, Value
 from .common import FORMATS, INF, with_sign
-
-if TYPE_CHECKING:
-    from ..emit import Builder
-    from ..values import Value
 
 
 # --------------------------------------------------------------------------- to whole numbers

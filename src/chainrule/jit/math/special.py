@@ -9,16 +9,12 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import wraps
 from math import factorial, pi
-from typing import TYPE_CHECKING
 
+from ..values import Builder, Value
 from .common import FORMATS, INF, NAN, at_most, horner, with_sign
 from .exponential import bounded_exp, log
 from .powers import product
 from .rounding import round_
-
-if TYPE_CHECKING:
-    from ..emit import Builder
-    from ..values import Value
 
 
 def _in_float64(function: Callable) -> Callable:

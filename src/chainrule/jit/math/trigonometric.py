@@ -7,8 +7,8 @@ enough (an angle of hundreds of thousands), it is multiplied by all the digits o
 from __future__ import annotations
 
 from math import inf, pi
-from typing import TYPE_CHECKING
 
+from ..values import Builder, Value
 from .common import (
     FORMATS,
     NAN,
@@ -25,10 +25,6 @@ from .common import (
 )
 from .exponential import EXP, LN2, LN2_PARTS, LOG2E, log1p
 from .rounding import round_
-
-if TYPE_CHECKING:
-    from ..emit import Builder
-    from ..values import Value
 
 # pi/2 as a sum: of full numbers where a fused multiply-add loses nothing, else of short ones.
 # All are positive, so that -0.0 reduced is -0.0.
