@@ -169,6 +169,10 @@ def amount(n: float, unit: str = "") -> str:
     return f"{digits} {prefix}{unit}".rstrip()
 
 
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
 def _kind(step: Step) -> str:
     return _KINDS.get(step.kernel.kind, step.kernel.kind)
 
@@ -199,8 +203,9 @@ def short(step: Step) -> str:
 def summary(program: Program) -> str:
     """A program in one line."""
     nodes = sum(n.value is None for n in toposort(program.outputs))
-    return (f"Program({nodes} nodes, {len(program.steps)} kernels, {levels(program)} levels, "
-            f"{amount(program.arena_bytes, 'B')} arena)")
+    parts = [_many(nodes, "node"), _many(len(program.steps), "kernel"),
+             _many(levels(program), "level"), f"{amount(program.arena_bytes, 'B')} arena"]
+    return f"Program({', '.join(parts)})"
 
 
 def levels(program: Program) -> int:
@@ -251,9 +256,8 @@ class Printout:
     def head(self) -> Iterator[str]:
         program, n = self.program, count(self.program)
         costs = sum(map(cost, self.steps), Cost(0, 0, 0))
-        many = program.workers
-        yield (f"program of {len(program.steps)} kernels in {levels(program)} levels, "
-               f"for {many} worker{'s' * (many > 1)}")
+        yield (f"program of {_many(len(program.steps), 'kernel')} in "
+               f"{_many(levels(program), 'level')}, for {_many(program.workers, 'worker')}")
         left = n.computed + n.inlined + n.interpreted + n.idle
         parts = [f"{n.computed} computed", f"{n.inlined} inlined"]
         parts += [f"{n.interpreted} interpreted"] * bool(n.interpreted)
@@ -359,7 +363,8 @@ def _rate(n: float, us: float) -> str:
 
 
 def _wrapped(label: str, text: str) -> list[str]:
-    lines = textwrap.wrap(text, WIDTH, initial_indent=label, subsequent_indent=" " * max(len(label), 9),
+    below = " " * max(len(label), 9)
+    lines = textwrap.wrap(text, WIDTH, initial_indent=label, subsequent_indent=below,
                           break_on_hyphens=False)
     return [line.replace(HARD, " ") for line in lines]
 

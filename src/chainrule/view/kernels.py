@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -44,7 +43,8 @@ class Run:
 def kernels_text(what: Any, args: Sequence[Any], variables: dict[str, Any], detail: bool | str
                  ) -> str:
     """The programs that compute `what`, and how long each of their kernels takes."""
-    with _showing:
+    # Whoever calls a compiled step meanwhile must wait: its program has one arena.
+    with _showing, what._lock if isinstance(what, Compiled) else nullcontext():
         runs = _runs(what, args, variables)
         texts = [_text(r, detail) for r in runs]
     if not runs:
@@ -93,6 +93,7 @@ class Known:
             variables = {**_reached(x), **variables}
         self.arrays: dict[int, str] = {}
         self.tensors: dict[int, str] = {}
+        self.nodes: dict[Node, str] = {}
         self._held: list[Any] = []  # so that no other array has the id of one of these
         found = list(variables.items())
         for _, x in found:
@@ -112,10 +113,11 @@ class Known:
         if not isinstance(tensor, Tensor) or id(tensor) in self.tensors:
             return
         self.tensors[id(tensor)] = name
-        value = tensor.node.value
-        if value is not None:
-            self._held.append(value)
-            self.arrays.setdefault(id(value), name)
+        node = tensor.node
+        self.nodes.setdefault(node, name)
+        if node.value is not None:
+            self._held.append(node.value)
+            self.arrays.setdefault(id(node.value), name)
         if tensor.grad is not None:
             self._add(tensor.grad, f"{name}.grad")
 
@@ -135,6 +137,8 @@ def _reached(function: Any) -> dict[str, Any]:
     """The variables that a function sees, and those that the functions among them hold."""
     if isinstance(function, (list, tuple)):
         return _numbered("argument", function)
+    if isinstance(function, Module):
+        return {"module": function}
     found: dict[str, Any] = {}
     stack, seen = [function], set()
     while stack:
@@ -144,8 +148,10 @@ def _reached(function: Any) -> dict[str, Any]:
         if id(inner) in seen or not isinstance(inner, FunctionType):
             continue
         seen.add(id(inner))
-        cells = inspect.getclosurevars(inner).nonlocals
-        here = {**getattr(getattr(function, "__self__", None), "__dict__", {}), **cells}
+        here = dict(getattr(getattr(function, "__self__", None), "__dict__", {}))
+        for name, cell in zip(inner.__code__.co_freevars, inner.__closure__ or ()):
+            with suppress(ValueError):  # nothing in it yet
+                here[name] = cell.cell_contents
         found = {**here, **found}
         stack += here.values()
     return {**getattr(inner, "__globals__", {}), **found}
@@ -170,6 +176,9 @@ def _of_tensor(node: Node, known: Known) -> Run:
     program = Program(outputs, leaves)
     values = [x.value for x in leaves]
     names = known.name(program.leaves, values)
+    for x, out in zip(outputs, program.outputs):
+        if x in known.nodes:
+            names[out] = known.nodes[x]
     return Run(program, values, names)
 
 
@@ -178,26 +187,22 @@ def _of_compiled(step: Compiled, known: Known) -> Run | None:
     """The program of its last call, if it has one."""
     from ..compile.program import Native
 
-    with step._lock:
-        for replay in step._replays:
-            native = replay.program
-            if isinstance(native, Native) and not any(x is None for x in replay.values):
-                program = native._program
-                given = [*replay.values, *native._known]
-                numbers = program.leaves[len(given):]
-                given += native._resident._cells if native._resident is not None else [
-                    np.ones((), x.dtype.np) for x in numbers]
-                # A later call may write to these arrays.
-                values = [x.copy() for x in given]
-                names = known.name(program.leaves, given)
-                owners = [source.what for source, _ in replay.effects.bindings]
-                for node, tensor in zip(program.outputs, owners):
-                    if id(tensor) in known.tensors:
-                        names[node] = known.tensors[id(tensor)]
-                for node, owner in zip(program.outputs[len(owners):], replay.effects.grads):
-                    if id(owner.what) in known.tensors:
-                        names[node] = f"{known.tensors[id(owner.what)]}.grad"
-                return Run(program, values, names)
+    for replay in step._replays:
+        native = replay.program
+        if isinstance(native, Native) and not any(x is None for x in replay.values):
+            program = native._program
+            values = [*replay.values, *native._known]
+            numbers = program.leaves[len(values):]
+            values += native._resident._cells if native._resident is not None else [
+                np.ones((), x.dtype.np) for x in numbers]
+            names = known.name(program.leaves, values)
+            effects = replay.effects
+            owners = [*((source, "") for source, _ in effects.bindings),
+                      *((source, ".grad") for source in effects.grads)]
+            for node, (source, what) in zip(program.outputs, owners):
+                if id(source.what) in known.tensors:
+                    names[node] = known.tensors[id(source.what)] + what
+            return Run(program, values, names)
     return None
 
 
@@ -255,16 +260,17 @@ def _as_programs() -> Iterator[list]:
         return outputs
 
     plain_run, compiled_call = Program.run, Compiled.__call__
-    saved = config.jit, interpreter._plans, tier._programs, tier._seen
+    saved = config.jit, config.anomaly, interpreter._plans, tier._programs, tier._seen
     depth, waiting, later = (backlog.floor, backlog.limit), dict(written), list(interpreter._later)
     try:
         Program.run = noted  # type: ignore[method-assign]
         Compiled.__call__ = _plainly  # type: ignore[method-assign]
-        config.jit, interpreter._plans, tier._programs, tier._seen = "1", {}, {}, {}
+        config.jit, config.anomaly = "1", False
+        interpreter._plans, tier._programs, tier._seen = {}, {}, {}
         yield calls
     finally:
         Program.run, Compiled.__call__ = plain_run, compiled_call  # type: ignore[method-assign]
-        config.jit, interpreter._plans, tier._programs, tier._seen = saved
+        config.jit, config.anomaly, interpreter._plans, tier._programs, tier._seen = saved
         backlog.floor, backlog.limit = depth
         written.clear()
         written.update(waiting)

@@ -51,6 +51,12 @@ def show(
     >>> torch.show(y, values=True)  # doctest: +ELLIPSIS
     %0 x = leaf*        float32[]  3  ...
     %1 y = mul(%0, %0)  float32[]  9  ...
+    >>> torch.show(y, kernels=True)  # doctest: +ELLIPSIS
+    program of 1 kernel in 1 level, for 1 worker
+      nodes   1 recorded, 1 after rewriting: 1 computed, 0 inlined
+      ...
+           reads x float32[]
+           writes y float32[]
     """
     frame = sys._getframe(1)
     if kernels:

@@ -1,9 +1,9 @@
 """What a function does to the objects that it can reach, undone.
 
-Nodes and their values never change, so it is enough to remember what Python objects refer to: the
-attributes of tensors, modules, optimizers and schedulers, lists and dicts, globals and closures,
-and where random streams stand.  What is outside - files, iterators, other libraries' objects, what
-is written into NumPy arrays - stays as the function leaves it.
+Arrays that nodes have as values are never written to, so it is enough to remember what Python
+objects refer to: the attributes of tensors, modules, optimizers and schedulers, lists and dicts,
+globals and closures, what nodes know, and where random streams stand.  What is outside - files,
+iterators, other libraries' objects, NumPy arrays of the user's - stays as the function leaves it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -25,7 +25,7 @@ from ..random import default_generator, stream
 from ..twister import Twister
 
 _CONTAINERS = (list, dict, set, deque)
-_PLAIN = (str, bytes, int, float, complex, bool, type(None), type, np.ndarray, Node, CodeType)
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), type, np.ndarray, CodeType)
 _OTHERS = frozenset(sys.stdlib_module_names) | {"numpy", "builtins"}
 _GONE = object()
 
@@ -68,6 +68,8 @@ class _Walk:
             return self._container(x)
         if isinstance(x, (tuple, frozenset)):
             return list(x)
+        if isinstance(x, Node):
+            return self._node(x)
         if isinstance(x, Twister):
             self.restores.append(partial(x.set_state, x.get_state()))
             return []
@@ -97,6 +99,16 @@ class _Walk:
 
         self.restores.append(restore)
         return [*x.keys(), *x.values()] if isinstance(x, dict) else saved
+
+    def _node(self, x: Node) -> list[Any]:
+        call = x.call
+        if call is None:
+            names, inputs = ("value", "inputs", "freed", "depth"), list(x.inputs)
+        else:  # promised, and not recorded yet
+            names, inputs = ("value", "call", "freed", "depth"), list(call.inputs)
+            self.restores += [partial(setattr, call, "inputs", call.inputs), partial(_unfill, x)]
+        self.restores += [partial(setattr, x, name, getattr(x, name)) for name in names]
+        return inputs
 
     def _cell(self, x: CellType) -> list[Any]:
         try:
@@ -181,6 +193,13 @@ def _slots(cls: type) -> tuple[str, ...]:
 def _set(x: Any, name: str, value: Any) -> None:
     if getattr(x, name, _GONE) is not value:
         object.__setattr__(x, name, value)
+
+
+def _unfill(promise: Node) -> None:
+    """Take from a promise what it was given when it was recorded."""
+    for name in ("op", "inputs", "attrs", "scope"):
+        with suppress(AttributeError):  # it was not
+            delattr(promise, name)
 
 
 def _same(a: list, b: list) -> bool:
