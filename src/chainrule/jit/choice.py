@@ -21,7 +21,9 @@ Kernel: TypeAlias = Simple | Dots | Tiled
 # Bytes of the first and the second cache, and of packed panels that stay in the second beside
 # what else is used.
 _FIRST, _SECOND = 32 << 10, 1 << 20
-_PANELS = 400_000
+_PANELS = 550_000
+# Bytes of a temporary that x may be packed into.
+_TEMPORARY = 16 << 20
 # Inner positions of a chunk when a long sum is cut: from which length to have enough units, and
 # from which one because a panel would leave the second cache.
 _CHUNK, _LONG, _LONGEST = 1024, 2048, 5000
@@ -95,41 +97,58 @@ def _tiled(c: Contraction, target: Target, prefer: int | None,
     lanes, size = target.lanes(c.elem), BITS[c.elem] // 8
     x, y = matrix(c, c.x, c.rows), matrix(c, c.y, c.columns)
     m, n, k = c.extent(c.rows), c.extent(c.columns), c.extent(c.inner)
-    batch = c.extent(c.batch)
-    pack_x, pack_y = "unit", "unit"
-    if x.plain() and (n < 8 * lanes or 1 in (x.step(x.outer), x.step(x.inner))):
-        pack_x = ""  # else each element would bring a line of the cache with it
-    if y.plain() and (n == 1 or y.step(y.outer) == 1):
-        crowded = _crowded(y.step(y.inner) * size, min(k, _CHUNK))
-        pack_y = "unit" * (m >= 32 and crowded)
+    pack_x, pack_y = _must_pack_x(x, n, lanes), _must_pack_y(y, m, n, k, size)
 
     def estimate(shape: tuple[int, int]) -> float:
         cycles = _tile_cycles(m, n, k, *shape, lanes, size)
         return cycles + n * k * _rate(y, y.outer, lanes, shape[1]) if pack_y else cycles
 
-    most = m
+    most_rows = m
     if not pack_x and 256 > (x.step(x.outer) * size + 128) % 4096:
-        most = min(m, 8)  # rows that meet in the same places of the first cache
-    shapes = _shapes(most, n, target.registers - 2, lanes)
+        most_rows = min(m, 8)  # rows that meet in the same places of the first cache
+    shapes = _shapes(most_rows, n, target.registers - 2, lanes)
     rows, vectors = min((s for s in shapes if not turned or s[0] % (lanes // 2) == 0), key=estimate)
     cycles = estimate((rows, vectors))
     width = vectors * lanes
     all_panels = ceil(n / width)
-    chunk = _chunk(c, x, y, ceil(m / rows) * all_panels * batch, lanes)
-    panels = 1
+    most = k
+    if pack_x and m > n:  # all columns at once, so that every row is packed once
+        most = max(_PANELS // (all_panels * width * size), _CHUNK // 8)
+    chunk = _chunk(k, x, y, ceil(m / rows) * all_panels * c.extent(c.batch), most, lanes)
+    panels, packed_x = 1, ""
     if pack_x or pack_y and m * k * size > _PANELS:
         panels = max(1, min(all_panels, _PANELS // (chunk * width * size)))
-    if pack_x and panels < all_panels:
-        pack_x = "phase"
     if pack_x:
-        cycles += m * k * _rate(x, x.inner, lanes)
+        packed_x, more = _pack_x(m * k * _rate(x, x.inner, lanes), m * k * size,
+                                 ceil(all_panels / panels), c.extent(c.batch))
+        cycles += more
     along = c.rows[-1] if turned else c.columns[-1]
     run = min(turn_lanes(lanes, rows) if turned else lanes, c.sizes[along])
     cycles += m * n * (10 if turned else 3) / run
     # A sum in chunks is finished by vectors along the columns.
-    turned = turned and chunk == k
-    tiling = Tiling(lanes, rows, vectors, panels, chunk, pack_x, pack_y, turned)
-    return cycles * batch, Tiled(c, tiling)
+    tiling = Tiling(lanes, rows, vectors, panels, chunk, packed_x, "unit" * pack_y,
+                    turned and chunk == k)
+    return cycles * c.extent(c.batch), Tiled(c, tiling)
+
+
+def _must_pack_x(x: Matrix, n: int, lanes: int) -> bool:
+    """Unless its elements have strides and do not bring a line of the cache each."""
+    return not x.plain() or (n >= 8 * lanes and 1 not in (x.step(x.outer), x.step(x.inner)))
+
+
+def _must_pack_y(y: Matrix, m: int, n: int, k: int, size: int) -> bool:
+    """Unless its columns lie next to each other, and its rows apart in the cache."""
+    if not y.plain() or n > 1 and y.step(y.outer) != 1:
+        return True
+    return m >= 32 and _crowded(y.step(y.inner) * size, min(k, _CHUNK))
+
+
+def _pack_x(cycles: float, nbytes: int, blocks: int, batch: int) -> tuple[str, float]:
+    """How to pack x: again for each block of columns, or once before if that is not too large."""
+    before = cycles + nbytes / 4
+    if blocks == 1 or cycles * blocks < before or nbytes * batch > _TEMPORARY:
+        return "unit", cycles * blocks
+    return "phase", before
 
 
 def _shapes(m: int, n: int, registers: int, lanes: int) -> list[tuple[int, int]]:
@@ -172,16 +191,16 @@ def _rate(m: Matrix, lanes_along: tuple[int, ...], lanes: int, vectors: int = 0)
     return (2 + step) * (2 if ragged else 1) / min(lanes, length)
 
 
-def _chunk(c: Contraction, x: Matrix, y: Matrix, tiles: int, lanes: int) -> int:
-    """How many inner positions are summed at once: all, but for long sums of few tiles."""
-    k = c.extent(c.inner)
-    unit = lcm(*(prod(m.sizes[v] for v in m.inner[1:]) for m in (x, y)))
-    if unit > 2 * _CHUNK:
-        unit = lcm(*(m.sizes[m.inner[-1]] for m in (x, y) if len(m.inner) > 1))
-    partial = ceil(k / _CHUNK) * c.extent(c.batch + c.rows + c.columns) * BITS[c.elem] // 8
-    if k < _LONG or tiles >= 64 and (k <= _LONGEST or partial > _PARTIAL):
+def _chunk(k: int, x: Matrix, y: Matrix, tiles: int, most: int, lanes: int) -> int:
+    """How many inner positions are summed at once: all, but for long sums of few tiles, or if the
+    panels for `most` fill the second cache."""
+    if k < _LONG or tiles >= 64 and k <= min(_LONGEST, most):
         return k
-    chunk = unit * max(1, _CHUNK // unit)
+    most = min(most, _CHUNK)
+    unit = lcm(*(prod(m.sizes[v] for v in m.inner[1:]) for m in (x, y)))
+    if unit > 2 * most:
+        unit = lcm(*(m.sizes[m.inner[-1]] for m in (x, y) if len(m.inner) > 1))
+    chunk = unit * max(1, most // unit)
     while chunk < k and 0 < k % chunk < lanes:
         chunk += unit
     return min(chunk, k)
