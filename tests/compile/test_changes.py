@@ -350,8 +350,11 @@ NUMBER = 1.0
 TENSOR = torch.ones(2)
 
 
-class Settings:
+class Base:
     scale = 2.0
+
+
+class Settings(Base):
 
     def __init__(self):
         self.shift, self.names = 0.0, ["a"]
@@ -374,6 +377,7 @@ def test_python_state():
     def function(x, default=NUMBER):
         y = helper(x) * NUMBER + TENSOR * local + default + settings.shift + slotted.size
         y = y * settings.scale + torch.from_numpy(array) + table["k"] + items[1][0]
+        y = y * 2 if hasattr(settings, "extra") else y
         return y + inner["deep"]["er"] if settings.names == ["a"] else y
 
     changes = {
@@ -382,7 +386,10 @@ def test_python_state():
         "tensor": lambda: globals().update(TENSOR=TENSOR + 1),
         "written": lambda: TENSOR.add_(1.0),
         "attribute": lambda: setattr(settings, "shift", settings.shift + 1),
-        "class": lambda: setattr(Settings, "scale", Settings.scale + 1),
+        "class": lambda: setattr(Base, "scale", Base.scale + 1),
+        "its heir": lambda: setattr(Settings, "scale", 7.0),
+        "instead of the class": lambda: setattr(settings, "scale", 9.0),
+        "a new attribute": lambda: setattr(settings, "extra", None),
         "slot": lambda: setattr(slotted, "size", slotted.size + 1),
         "array": lambda: array.__setitem__(0, 7.0),
         "item": lambda: table.update(k=5.0), "nested item": lambda: items[1].__setitem__(0, 9.0),
@@ -406,7 +413,8 @@ def test_python_state():
         for i in range(3):
             assert bits(compiled(x)) == bits(function(x)), (name, i)
     assert len(compiled._replays) > 8
-    NUMBER, TENSOR, Settings.scale = 1.0, torch.ones(2), 2.0
+    NUMBER, TENSOR, Base.scale = 1.0, torch.ones(2), 2.0
+    del Settings.scale
 
 
 def _effects():

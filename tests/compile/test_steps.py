@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import copy
+
 import pytest
 
 import chainrule as torch
@@ -223,6 +226,8 @@ def test_a_decorator_and_a_method():
     a, b = Trainer(2.0), Trainer(3.0)
     for _ in range(4):
         assert a.step(torch.ones(1)).item() == 2.0 and b.step(torch.ones(1)).item() == 3.0
+    again = copy.deepcopy(a)
+    assert again.step(torch.ones(1)).item() == 2.0
     a.factor = 5.0
     assert a.step(torch.ones(1)).item() == 5.0
     assert Trainer.step.__doc__ == "Doc." and Trainer.step.__name__ == "step"
@@ -245,6 +250,21 @@ def test_compiled_functions_that_call_each_other():
         assert outer(torch.ones(1)).item() == 2.0 + outer.factor
         assert inner(torch.ones(1)).item() == 2.0
     assert skipped(inner)
+
+
+def test_a_callable_object_can_be_compiled_and_copied():
+    class Scale:
+        factor = 2.0
+
+        def __call__(self, x):
+            return x * self.factor
+
+    f = torch.compile(Scale())
+    for _ in range(5):
+        assert f(torch.ones(1)).item() == 2.0
+    assert skipped(f) and copy.deepcopy(f)(torch.ones(1)).item() == 2.0
+    f.__wrapped__.factor = 3.0
+    assert f(torch.ones(1)).item() == 3.0
 
 
 def test_inside_of_other_transforms():
@@ -490,9 +510,57 @@ def checkpointed():
     return step, list(model.parameters())
 
 
+def mixed_precision():
+    model = mlp(3, 4, 1)
+    opt, scaler = optimizers.AdamW(model.parameters()), torch.amp.GradScaler("cpu")
+    x = torch.rand(4, 3)
+
+    def step():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = model(x).square().mean()
+        scaler.scale(loss).backward()
+        scaler.unscale_(opt)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        scaler.step(opt)
+        scaler.update()
+        opt.zero_grad(set_to_none=True)
+        return loss
+
+    return step, list(model.parameters())
+
+
+class Trainer:
+    def __init__(self, settings):
+        self.settings = settings
+        self.model = mlp(3, settings.width, 1)
+        self.opt = optimizers.SGD(self.model.parameters(), lr=settings.lr, momentum=0.9)
+        self.loss, self.x = nn.HuberLoss(delta=settings.delta), torch.rand(4, 3)
+        self.losses = {"mse": F.mse_loss, "huber": self.loss}
+
+    def forward(self):
+        return self.losses[self.settings.loss](self.model(self.x), torch.zeros(4, 1))
+
+    def step(self):
+        self.model.train()
+        self.opt.zero_grad()
+        loss = self.forward() + sum(p.abs().sum() for p in self.model.parameters()) * 1e-3
+        loss.backward()
+        if self.settings.clip > 0:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        self.opt.step()
+        return {"loss": loss.detach(), "lr": self.opt.param_groups[0]["lr"]}
+
+
+def a_trainer():
+    settings = argparse.Namespace(width=4, lr=0.1, delta=0.5, loss="huber", clip=0.2)
+    trainer = Trainer(settings)
+    return trainer.step, list(trainer.model.parameters())
+
+
 @pytest.mark.parametrize("way", [
     manual_sgd, data_sgd, moving_average, copied_network, gradient_penalty, carried_state,
     two_groups_and_hooks, with_a_closure, accumulated_inside, checkpointed,
+    mixed_precision, a_trainer,
 ])
 def test_ways_to_write_a_step(way):
     def make(wrap):

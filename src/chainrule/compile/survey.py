@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import is_
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -180,16 +180,18 @@ class Survey:
             self._slot(name, lambda: (x.dtype.str, x.shape, x.tobytes()))
 
     def _visit_class(self, name: str, x: type) -> None:
-        for cls in x.__mro__:
-            if cls.__module__ == "builtins" or _is_ours(cls.__module__) or _of_library(cls):
-                continue
-            table = vars(cls)
+        tables = [
+            (cls.__name__, vars(cls)) for cls in x.__mro__
+            if not (cls.__module__ == "builtins" or _is_ours(cls.__module__) or _of_library(cls))
+        ]
+        for n, (label, table) in enumerate(tables):
             for attribute in sorted(table):
                 found = _function_of(table[attribute])
                 if attribute in self._names or self._has_run(found):
-                    where = f"{cls.__name__}.{attribute}"
-                    self._slot(where, functools.partial(table.get, attribute, _GONE))
-                    self._stack.append((where, found))
+                    self._slots.add_item(f"{label}.{attribute}", table, attribute)
+                    self._stack.append((f"{label}.{attribute}", found))
+                    for above, shadow in tables[:n]:
+                        self._slots.add_absent(f"{above}.{attribute}", shadow, attribute)
 
     def _has_run(self, x: Any) -> bool:
         """Whether x is a function that was called, or one of our decorators may have called."""
@@ -208,6 +210,9 @@ class Survey:
                 self._look(f"{name}.{attribute}", table, attribute)
             if "__wrapped__" in table:
                 self._stack.append((name, table["__wrapped__"]))
+            if not isinstance(x, ModuleType):  # a new attribute may hide one of the class
+                self._slots.add(name, functools.partial(len, table), f"len(x{{0}}) == {len(table)}",
+                                table)
         for cls in type(x).__mro__:
             slots = cls.__dict__.get("__slots__", ())
             for attribute in (slots,) if isinstance(slots, str) else slots:
@@ -278,7 +283,12 @@ class Slots:
         self._known[f"w{number}"] = was.items if type(was) is _Items else was
         return was
 
-    def add_item(self, name: str, table: dict, key: Any) -> Any:
+    def add_absent(self, name: str, table: Mapping, key: str) -> None:
+        if key not in table:
+            read = functools.partial(table.get, key, _GONE)
+            self.add(name, read, f"{key!r} not in x{{0}}", table)
+
+    def add_item(self, name: str, table: Mapping, key: Any) -> Any:
         read = functools.partial(table.get, key, _GONE)
         if type(key) is str and key.isidentifier():
             return self.add(name, read, f"x{{0}}[{key!r}] is w{{0}}", table)
