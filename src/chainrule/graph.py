@@ -230,6 +230,7 @@ class Survey(NamedTuple):
     pending: list[Node]  # the nodes of `order` without a value
     calls: list  # the template.Calls among them
     live: list[tuple]  # which of them can be differentiated: (number, of its inputs ...)
+    inner: list  # the calls whose results can be: values of inside will be asked for
 
 
 def survey(outputs: Iterable[Node]) -> Survey:
@@ -241,6 +242,7 @@ def survey(outputs: Iterable[Node]) -> Survey:
     pending: list[Node] = []
     calls: list[Any] = []
     live: list[tuple] = []
+    inner: dict[Any, None] = {}
     key: list[Any] = [count if count == len(outputs) else tuple([number[n] for n in outputs])]
     push, put = order.append, key.append
     for node in order:  # which grows
@@ -260,6 +262,8 @@ def survey(outputs: Iterable[Node]) -> Survey:
                 live.append((len(pending), *[(x.requires_grad, x.freed) for x in inputs]))
         else:
             put(node.place)  # type: ignore[attr-defined]
+            if node.requires_grad and not node.freed and node.owner is None:
+                inner[call] = None
             if call in number:
                 put(number[call])
                 continue
@@ -274,7 +278,7 @@ def survey(outputs: Iterable[Node]) -> Survey:
                 count += 1
                 push(x)
             put(i)
-    return Survey(tuple(key), order, pending, calls, live)
+    return Survey(tuple(key), order, pending, calls, live, list(inner))
 
 
 def verify(outputs: Iterable[Node]) -> None:

@@ -121,6 +121,10 @@ def _run(outputs: list[Node]) -> None:
     # Shallow first: what only they need is dropped before the deep ones are begun.
     outputs.sort(key=_depth)
     found = survey(outputs)
+    if found.inner:  # a coming backward pass needs values from inside of these calls
+        for call in found.inner:
+            call.record()
+        return _run(outputs)
     counts, call_counts = _references(found.pending), _references(found.calls)
     full = (found.key, counts, call_counts, *found.live)
     plan = _plans.get(full)

@@ -17,11 +17,16 @@ _MOST_NODES = 10_000  # of a graph worth remembering
 
 
 class Pass(NamedTuple):
-    """What a back-propagation has recorded; the numbers are places in the forward graph."""
+    """What a back-propagation has recorded; the numbers are places in the forward graph.
+
+    What the forward graph itself only promises - a call in it - is recorded by the same template:
+    for its derivative refers to what is inside of it.
+    """
 
     template: Template
     leaves: list[int]
     freed: list[int]
+    promised: list[int]
 
 
 _passes: dict[tuple, Pass] = {}
@@ -34,35 +39,42 @@ def gradients_of(
     found = None if config.anomaly or watching.watcher is not None else _forward(outputs)
     if found is None or len(found[1]) > _MOST_NODES:
         return backpropagate(outputs, cotangents, free=free)
-    key, order = found
+    key, order, calls = found
     inputs = order
     full = (free, dtypes.default_dtype(), *key)
     if any(cotangents):
         inputs = list(dict.fromkeys([*order, *[ct for ct in cotangents if ct is not None]]))
         full += tuple([ct and (inputs.index(ct), ct.spec) for ct in cotangents])
+    origins: Sequence[Any] = [n.call or n for n in order] if calls else order
     known = _passes.get(full)
     if known is None:
+        for call in calls:
+            call.record()
         cts = backpropagate(outputs, cotangents, free=free)
-        known = _recorded(order, inputs, cts)
+        known = _recorded(order, inputs, origins, cts)
         if known is None:
             return cts
         if len(_passes) >= _MOST_PASSES:
             _passes.pop(next(iter(_passes)))
         _passes[full] = known
+        if calls:
+            return cts
     for i in known.freed:
         node = order[i]
         node.freed = True
         if node.value is not None:
             node.inputs = ()
-    results = known.template.call(inputs, order)
+    promised: list[Any] = [order[i] for i in known.promised]
+    results = known.template.call(inputs, origins, promised)
     return dict(zip([order[i] for i in known.leaves], results))
 
 
-def _forward(outputs: Sequence[Node]) -> tuple[list, list[Node]] | None:
-    """The key and the nodes of the tracked graph, the outputs first; None if its back-propagation
-    may be another one each time, or an error."""
+def _forward(outputs: Sequence[Node]) -> tuple[list, list[Node], list[Any]] | None:
+    """The key, the nodes and the calls of the tracked graph, the outputs first; None if its
+    back-propagation may be another one each time, or an error."""
     order = list(dict.fromkeys(outputs))
-    number = dict(zip(order, range(len(order))))
+    number: dict[Any, int] = dict(zip(order, range(len(order))))
+    calls: dict[Any, int] = {}  # and how many results of each are in the graph
     count = len(order)
     key: list[Any] = [number[n] for n in outputs]
     push, put = order.append, key.append
@@ -73,26 +85,49 @@ def _forward(outputs: Sequence[Node]) -> tuple[list, list[Node]] | None:
         if not node.requires_grad or node.owner is not None:
             put(node.requires_grad)
             continue
-        put(node.op)
-        if node.attrs:
-            put(tuple(node.attrs.items()))
-        for x in node.inputs:
+        call = node.call
+        if call is None or node.value is not None:
+            put(node.op)
+            if node.attrs:
+                put(tuple(node.attrs.items()))
+            inputs = node.inputs
+        else:
+            put(node.place)  # type: ignore[attr-defined]
+            calls[call] = calls.get(call, 0) + 1
+            if call in number:
+                put(number[call])
+                continue
+            number[call] = len(calls)
+            put(call.template.structure)
+            inputs = call.inputs
+        for x in inputs:
             i = number.get(x)
             if i is None:
                 number[x] = i = count
                 count += 1
                 push(x)
             put(i)
-    return key, order
+    for call, results in calls.items():
+        if call.alive > results:  # somebody may ask for a result that is no part of this graph
+            call.record()
+            return _forward(outputs)
+    return key, order, list(calls)
 
 
-def _recorded(order: list[Node], inputs: list[Node], cts: dict[Node, Node]) -> Pass | None:
+def _recorded(
+    order: list[Node], inputs: list[Node], origins: Sequence[Any], cts: dict[Node, Node]
+) -> Pass | None:
     """What was recorded; None if another time something else may be."""
     place = {n: i for i, n in enumerate(order)}
     leaves = [n for n in cts if n.owner is not None]
-    template = Template(inputs, [cts[n] for n in leaves], order)
+    promised = [n for n, origin in zip(order, origins) if n is not origin]
+    known = [n for n in inputs if n not in set(promised)]
+    results = [*[cts[n] for n in leaves], *promised]
+    template = Template(known, results, origins)
     ops = {n.op for n in order if n.requires_grad and not is_leaf(n)}
     ops.update(step.op for step in template.steps if step.op is not None)
     if not ops <= set(ALL_OPS) or any(s.op and s.value is not None for s in template.steps):
         return None
-    return Pass(template, [place[n] for n in leaves], [place[n] for n in order if n.freed])
+    template.renumber([inputs.index(n) for n in known])
+    return Pass(template, [place[n] for n in leaves], [place[n] for n in order if n.freed],
+                [place[n] for n in promised])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from weakref import ref
 
 import numpy as np
@@ -40,6 +40,16 @@ class Step(NamedTuple):
     value: np.ndarray | None  # of a constant
 
 
+class Origin(Protocol):
+    """What has a line and a scope: a node, or a call."""
+
+    @property
+    def site(self) -> Any: ...
+
+    @property
+    def scope(self) -> Scope | None: ...
+
+
 class Promise(Node):
     """A node whose `op`, `inputs`, `attrs` and `scope` are filled in when asked for.
 
@@ -60,7 +70,7 @@ class Template:
     """The graph between `inputs` and `results`, recorded on the lines of `origins`."""
 
     def __init__(
-        self, inputs: Sequence[Node], results: Sequence[Node], origins: Sequence[Node] = ()
+        self, inputs: Sequence[Node], results: Sequence[Node], origins: Sequence[Origin] = ()
     ):
         nodes = between(inputs, results)
         referred = {x for n in nodes for x in n.inputs}.union(results)
@@ -78,19 +88,33 @@ class Template:
         self.constants = [(i, s) for i, s in made if s.op is None]
         self.structure = self._structure()
 
+    def renumber(self, places: Sequence[int]) -> None:
+        """Let calls give inputs among others, at these places."""
+        self.used = [places[i] for i in self.used]
+
     def _structure(self) -> object:
         """The same object for all templates whose calls differ at most in their lines."""
         key = tuple([
-            (s.op, s.inputs, tuple(s.attrs.items()), s.spec, s.value is None or s.value.tobytes())
+            (s.op, s.inputs, tuple(s.attrs.items()), s.spec, s.requires_grad,
+             s.value is None or s.value.tobytes())
             for s in self.steps
         ])
         return _structures.setdefault((self.first, key), object())
 
-    def call(self, inputs: Sequence[Node], origins: Sequence[Node] = ()) -> list[Node]:
-        """The results of one more recording, from other inputs and on other lines."""
+    def call(
+        self, inputs: Sequence[Node], origins: Sequence[Origin] = (),
+        promised: Sequence[Promise] = (),
+    ) -> list[Node]:
+        """The results of one more recording, from other inputs and on other lines.
+
+        The last results may have been `promised` by another call already.
+        """
         given = [inputs[i] for i in self.used]
         found = dict(enumerate(given)) if self.gives_inputs else {}
-        Call(self, given, origins).promise(found)
+        call = Call(self, given, origins)
+        if promised:
+            call.take_over(promised, found)
+        call.promise(found)
         return [found[i] for i in self.results]
 
     def __repr__(self) -> str:
@@ -103,7 +127,7 @@ class Call:
 
     __slots__ = ("template", "inputs", "sites", "scopes", "promises", "__weakref__")
 
-    def __init__(self, template: Template, inputs: list[Node], origins: Sequence[Node]):
+    def __init__(self, template: Template, inputs: list[Node], origins: Sequence[Origin]):
         now = context.now
         self.template, self.inputs = template, inputs
         origins = [origins[i] for i in template.origins]
@@ -120,6 +144,8 @@ class Call:
             if x.depth > lowest:
                 lowest = x.depth
         for place, spec, requires_grad, origin, lost, height in self.template.promised:
+            if place in found:
+                continue
             if lost is not None:
                 reason, at = lost
                 lost = inputs[at].lost if reason is None else (reason, sites[at])
@@ -131,6 +157,27 @@ class Call:
             promises.append(ref(node))
         for place, step in self.template.constants:
             found[place] = self._node(step, (), {})
+
+    def take_over(self, promised: Sequence[Promise], found: dict[int, Node]) -> None:
+        """Make what other calls have promised the last results of this one."""
+        for place, promise in zip(self.template.results[-len(promised):], promised):
+            found[place] = promise
+            promise.call, promise.place = self, place
+            self.promises.append(ref(promise))
+
+    @property
+    def site(self) -> tuple:
+        """The line of the call."""
+        return self.sites[HERE]
+
+    @property
+    def scope(self) -> Scope | None:
+        return self.scopes[HERE]
+
+    @property
+    def alive(self) -> int:
+        """How many of the results somebody may still ask for."""
+        return sum([known() is not None for known in self.promises])
 
     def fill(self, promise: Promise) -> None:
         """Give a promise what it lacks."""
@@ -145,7 +192,8 @@ class Call:
 
     def record(self) -> None:
         """Record all that this call stands for."""
-        promises = {p.place: p for p in [known() for known in self.promises] if p is not None}
+        promises = {p.place: p for p in [known() for known in self.promises]
+                    if p is not None and p.call is self}
         nodes = list(self.inputs)
         scopes: dict[tuple, Scope | None] = {}
         for place, step in enumerate(self.template.steps, len(nodes)):
@@ -193,7 +241,7 @@ class Call:
 class _Description:
     """Turns nodes into steps: what is of this recording becomes a place."""
 
-    def __init__(self, place: dict[Node, int], origins: Sequence[Node]):
+    def __init__(self, place: dict[Node, int], origins: Sequence[Origin]):
         self.place = place
         self.height = dict.fromkeys(place, 0)
         self.here = context.now.scope

@@ -25,6 +25,7 @@ from .common import (
     reduced,
     reduction_of,
 )
+from .repeated import repeated
 
 Flag = bool | None  # PyTorch's old arguments size_average and reduce, which `reduction` replaced
 
@@ -60,9 +61,14 @@ def mse_loss(
     tensor(2.)
     """
     _check_pair("mse_loss", input, target)
+    reduction = reduction_of("mse_loss", size_average, reduce, reduction)
+    return _squares(input, target, weight, reduction)
+
+
+@repeated
+def _squares(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     difference = input - target
-    loss = _weighted(difference * difference, weight)
-    return _mean_of(loss, weight, reduction_of("mse_loss", size_average, reduce, reduction))
+    return _mean_of(_weighted(difference * difference, weight), weight, reduction)
 
 
 def _mean_of(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
@@ -185,6 +191,11 @@ def _cross_entropy(
     input: Tensor, target: Tensor, weight, ignore_index: int, reduction: str, smoothing: float
 ) -> Tensor:
     _check_classes("cross_entropy", input, target, weight, ignore_index)
+    return _smoothed(input, target, weight, ignore_index, reduction, smoothing)
+
+
+@repeated
+def _smoothed(input: Tensor, target: Tensor, weight, ignore_index, reduction, smoothing) -> Tensor:
     log_p = log_softmax(input, _class_axis(input))
     loss = _nll(log_p, target, weight, ignore_index, reduction)
     if not smoothing:
@@ -282,6 +293,7 @@ def nll_loss(
     return _nll(input, target, weight, ignore_index, reduction)
 
 
+@repeated
 def _nll(input, target, weight, ignore_index, reduction) -> Tensor:
     record = _nll_loss if input.dim() < 3 else _nll_loss_2d
     return record(input, target, weight, ignore_index, reduction)

@@ -10,6 +10,7 @@ from ..scope import composite
 from ..tensor import Tensor
 from .dropout import dropout as drop
 from .linear import linear
+from .repeated import repeated
 
 State = tuple[Tensor, ...]  # (h,) or, for an LSTM, (h, c); each (N, hidden)
 
@@ -232,6 +233,9 @@ def _network(
     return input, tuple(stack(states) for states in zip(*finals))
 
 
+_repeated_network = repeated(_network)
+
+
 def _over_time(cell: _Cell, name: str) -> Callable:
     def network(
         input: Tensor,
@@ -255,7 +259,8 @@ def _over_time(cell: _Cell, name: str) -> Callable:
         """
         state = (hx,) if isinstance(hx, Tensor) else tuple(hx)
         x = input.transpose(0, 1) if batch_first else input
-        output, final = _network(
+        draws = dropout and train and num_layers > 1
+        output, final = (_network if draws else _repeated_network)(
             cell, x, batch_sizes, state, params, has_biases, num_layers, dropout, train,
             bidirectional,
         )  # fmt: skip
