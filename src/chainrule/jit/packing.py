@@ -159,6 +159,11 @@ def _pack_columns(b: Builder, reader: Reader, m: Matrix, where: Where, vector: i
                      mask)
         with inner_loops(b, m, free, start, stop) as rest:
             inner = {**first, **rest}
+            if len(m.outer) > 1:
+                # The same of the next panel: what hops from image to image no hardware foresees.
+                runs = max(width // m.sizes[m.outer[-1]], 1)
+                b.prefetch(reader.address({**where, **inner}), reader.access.elem,
+                           runs * m.access.strides[m.outer[-2]])
             value = reader.load({**where, **inner}, vector, lanes, exist)
             at = (b.index(position(b, m, inner)) - start) * width
             # A piece with a mask is one of several: the next one's lanes are not its own.
