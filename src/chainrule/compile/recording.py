@@ -77,6 +77,7 @@ class Recording:
             id(grad): owner for owner, grad, _ in watcher.grads.values() if grad is not None
         }
         self._numbered: dict[tuple, int] = {}
+        self._first: dict[Any, int] = {}  # of leaves that are one number: the first
         self._draws = {id(draw.array): i for i, draw in enumerate(watcher.draws)}
         self.sources: list[list[Source]] = self._find_sources()
         self.bindings = list(self._bindings())
@@ -159,13 +160,22 @@ class Recording:
             if step.op is None:
                 same = self._same_values.get(id(step.node.value), place)
                 if same == place:
-                    break
+                    return self._first.setdefault(self._identity(step, place), place)
                 place = same
             elif step.op is custom or step.op is once:
                 place = step.inputs[-1]
             else:
                 break
         return place
+
+    def _identity(self, step: Step, place: int) -> Any:
+        """What numbers have in common that may be one leaf."""
+        formula = self.number_of(step)
+        if formula is not None:
+            return step.spec, formula
+        if step.node.value.shape or self.draw_of(step) is not None:
+            return place
+        return step.spec, step.node.value.tobytes()
 
     # ------------------------------------------------------------------ what comes out
     def _bindings(self) -> Iterator[Binding]:
