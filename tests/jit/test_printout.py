@@ -16,6 +16,7 @@ from chainrule.jit import printout, tier
 from chainrule.jit.engine import CompileError, Engine
 from chainrule.jit.measure import measure
 from chainrule.jit.program import Program
+from chainrule.jit.step import Cost
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text()
 
@@ -28,7 +29,7 @@ def program_of(*tensors):
 
 def costs(*tensors):
     program, _ = program_of(*tensors)
-    return sum(map(printout.cost, program.steps), printout.Cost(0, 0, 0))
+    return sum([step.cost() for step in program.steps], Cost(0, 0, 0))
 
 
 def shown(*args, **kwargs):
@@ -63,7 +64,7 @@ def test_every_node_is_in_one_kernel_or_inlined(i):
     nodes = [x for x in toposort(program.outputs) if x.value is None]
     members = [m.node for s in program.steps for m in s.kernel.members if m.node in nodes]
     assert len(members) == len(set(members)) == n.computed + n.interpreted
-    inlined = {x for s in program.steps for x in printout.inlined(s)} - set(members)
+    inlined = {x for s in program.steps for x in s.inlined()} - set(members)
     assert len(inlined) == n.inlined
     assert n.computed + n.inlined + n.interpreted + n.idle == len(nodes)
     assert n.idle == len(set(nodes) - set(members) - inlined)
@@ -71,17 +72,17 @@ def test_every_node_is_in_one_kernel_or_inlined(i):
 
 def test_costs_of_simple_graphs():
     x, y = torch.rand(1000), torch.rand(1000)
-    assert costs(x + y) == printout.Cost(8000, 4000, 1000)
-    assert costs(x * x) == printout.Cost(4000, 4000, 1000)
+    assert costs(x + y) == Cost(8000, 4000, 1000)
+    assert costs(x * x) == Cost(4000, 4000, 1000)
     assert costs(x.sum()).read == 4000
     assert costs(x[100:200] * 2).read == 404  # what is read, and the number
-    assert costs(x.double()) == printout.Cost(4000, 8000, 0)
+    assert costs(x.double()) == Cost(4000, 8000, 0)
     a, b = torch.rand(8, 16), torch.rand(16, 4)
-    assert costs(a @ b) == printout.Cost(4 * (8 * 16 + 16 * 4), 4 * 8 * 4, 2 * 8 * 16 * 4)
-    assert costs(a @ a.T) == printout.Cost(4 * 8 * 16, 4 * 8 * 8, 2 * 8 * 8 * 16)
+    assert costs(a @ b) == Cost(4 * (8 * 16 + 16 * 4), 4 * 8 * 4, 2 * 8 * 16 * 4)
+    assert costs(a @ a.T) == Cost(4 * 8 * 16, 4 * 8 * 8, 2 * 8 * 8 * 16)
     table, rows = torch.rand(1000, 4), torch.tensor([3, 1, 2])
     assert costs(table[rows] + 0.5).read == 4 * 3 * 4 + 3 * 8 + 4
-    assert costs(torch.argsort(x)) == printout.Cost(4000, 8000, 0)
+    assert costs(torch.argsort(x)) == Cost(4000, 8000, 0)
 
 
 # ------------------------------------------------------------------------------ texts

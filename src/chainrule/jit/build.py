@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from ..graph import Node
-from . import contract, printout
+from . import contract
 from .codegen import Code, Writer, loop_kernel
 from .emit import Builder
 from .engine import NAME, host
@@ -14,36 +12,8 @@ from .index import Linear, Space
 from .loops import HALF, Lowering, Nest
 from .memory import Buffer
 from .operands import operand
+from .step import Place, Step
 from .vectors import NONE
-
-Place = tuple[Node | Buffer, int]  # whose memory, and from which element on
-
-
-@dataclass(eq=False, repr=False)
-class Step:
-    """What a program does for one kernel: its codes one after the other, on these places."""
-
-    kernel: Kernel
-    reads: list[Node]
-    writes: list[Node]
-    codes: list[Code] = field(default_factory=list)
-    places: list[list[Place]] = field(default_factory=list)
-    temporaries: list[Buffer] = field(default_factory=list)
-    nest: Nest | None = None
-    text: str = ""  # how a contraction is done
-    level: int = 0
-
-    @property
-    def last(self) -> int:
-        """The level of its last code."""
-        return self.level + max(len(self.codes), 1) - 1
-
-    def __repr__(self) -> str:
-        return printout.short(self)
-
-    def __str__(self) -> str:
-        return printout.full(self)
-
 
 _codes: dict[tuple, list[Code]] = {}  # what looks alike is written once
 MOST_CODES = 10_000

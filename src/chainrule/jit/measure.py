@@ -6,28 +6,20 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
-from .build import Step
 from .engine import engine
+from .printout import Times
 from .program import Fault, Program
+from .step import Step
 from .threads import Entry, Table
 
 FEW, MANY = 3, 40  # times that a kernel, or the program, is run; the fastest counts
 KERNEL, WHOLE = 0.004, 0.3  # seconds after which a few times are enough
 LONG = 200e-6  # seconds: what takes less is also run in a row, so that calls do not count
 ROW = 16
-
-
-@dataclass(frozen=True)
-class Times:
-    """Microseconds of each kernel by itself, and of the whole program."""
-
-    kernels: dict[Step, float]
-    whole: float
 
 
 def measure(program: Program, values: Sequence[np.ndarray]) -> Times:

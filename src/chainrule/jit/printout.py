@@ -1,125 +1,52 @@
 """What a program prints of itself: its kernels in the order they run, and its memory plan.
 
-Two lines and a few for each kernel: which nodes became it and where they were recorded, what it
-reads and writes, and what that costs.  Costs count what must be done: each array that a kernel
-touches once, as far as it is touched; two operations for each product of a contraction, one for
-every other arithmetic operation on an element, elementary functions included.
+For each kernel which nodes became it and where they were recorded, what it reads and writes, and
+what that costs.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..graph import Node, toposort
-from ..ops.contraction import contract
-from ..shapes import size
 from . import cache
-from .engine import engine
-from .index import Linear, Space
-
-if TYPE_CHECKING:
-    from .build import Step
-    from .loops import Nest
-    from .measure import Times
-    from .program import Program
+from .fuse import Fusion
+from .loops import Nest
+from .memory import Buffer
+from .step import Cost, Step, amount, op_names
 
 WIDTH = 100
 MOST_ARRAYS = 24  # that a kernel is said to read or write
 HARD = "\0"  # a space at which no line ends
-FREE = {"cast", "clone", "detach"}  # not counted as operations
-
-_KINDS = {"host": "interpreted"}
 
 
-# --------------------------------------------------------------------------- what a kernel costs
+class Program(Protocol):
+    """What is told of a program (program.py, which prints itself by this)."""
+
+    leaves: list[Node]
+    outputs: list[Node]
+    recorded: int
+    fusion: Fusion
+    steps: list[Step]
+    buffers: dict[Node, Buffer]
+    arena_bytes: int
+
+    @property
+    def workers(self) -> int: ...
+
+
 @dataclass(frozen=True)
-class Cost:
-    """Bytes that must be read and written, and arithmetic operations (0 where nobody knows)."""
+class Times:
+    """Microseconds of each kernel by itself, and of the whole program (measure.py)."""
 
-    read: int
-    written: int
-    flops: int
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.read + other.read, self.written + other.written,
-                    self.flops + other.flops)
-
-
-def cost(step: Step) -> Cost:
-    """What one kernel costs."""
-    if step.kernel.kind == "cat":
-        return Cost(0, 0, 0)  # its parts have been written into their places
-    read = sum(min(x.nbytes, n * x.dtype.itemsize) for x, n in _touched(step).items())
-    return Cost(read, sum(x.nbytes for x in step.writes), _flops(step))
-
-
-def _touched(step: Step) -> dict[Node, int]:
-    """How many elements of each array the kernel reads; more than there are means all."""
-    found: dict[Node, int] = defaultdict(int)
-    if step.nest is None:
-        return {x: size(x.shape) for x in step.reads}
-    node = step.kernel.members[0].node
-    if node.op is contract:
-        for memory, x in zip(step.reads, node.inputs):
-            found[memory] += size(x.shape)
-    space = step.kernel.space
-    loads = {(i.place, i.where) for i in step.nest.instructions() if i.do == "load"}
-    for place, where in loads:
-        x = step.nest.buffers[place]
-        if x not in step.writes:
-            found[x] += prod(space.sizes[v] for v in _variables(space, where))
-    return found
-
-
-def _variables(space: Space, where: Linear) -> set[int]:
-    """The loops that an expression depends on, those for which a row is looked up among them."""
-    found: set[int] = set()
-    for v in space.resolve(where).variables:
-        if v in space.found:
-            for index in space.found[v][1]:
-                found |= _variables(space, index)
-        else:
-            found.add(v)
-    return found
-
-
-def _flops(step: Step) -> int:
-    if step.nest is None:
-        return 0
-    count, node = 0, step.kernel.members[0].node
-    if node.op is contract:
-        axes = {a: n for x, ls in zip(node.inputs, node.attrs["labels"])
-                for a, n in zip(ls, x.shape)}
-        count = 2 * prod(axes.values())
-    turns = prod(step.nest.sizes[v] for v in step.nest.parallel)
-    for block in step.nest.blocks:
-        each = sum(i.do in ("reduce", "add_where") or (i.do == "op" and i.extra[0].name not in FREE)
-                   for i in block.code)
-        count += each * turns * prod(step.nest.sizes[v] for v in block.inner)
-    return count
+    kernels: Mapping[Step, float]
+    whole: float
 
 
 # --------------------------------------------------------------------------- what became of nodes
-def inlined(step: Step) -> list[Node]:
-    """The nodes that are written out in the kernel, computed for its own use only."""
-    if step.kernel.kind == "cat":
-        return []  # its parts are others' members
-    own = {m.node for m in step.kernel.members}
-    found: dict[Node, None] = {}
-    stack = [x for m in step.kernel.members for x in m.node.inputs]
-    while stack:
-        x = stack.pop()
-        if not (x in found or x in own or x in step.reads or x.value is not None):
-            found[x] = None
-            stack += x.inputs
-    return list(found)
-
-
 @dataclass(frozen=True)
 class Count:
     """What became of the nodes of a graph: each is of one kind."""
@@ -136,7 +63,7 @@ def count(program: Program) -> Count:
     home = program.fusion.home
     nodes = [n for n in toposort(program.outputs) if n.value is None]
     interpreted = sum(n in home and home[n].kind == "host" for n in nodes)
-    written_out = {x for step in program.steps for x in inlined(step)}
+    written_out = {x for step in program.steps for x in step.inlined()}
     out = sum(n not in home and n in written_out for n in nodes)
     computed = sum(n in home for n in nodes) - interpreted
     return Count(program.recorded, computed, out, interpreted,
@@ -155,49 +82,8 @@ def reason(program: Program, node: Node) -> str:
 
 
 # --------------------------------------------------------------------------- short texts
-def amount(n: float, unit: str = "") -> str:
-    """A number in three digits.
-
-    >>> [amount(n, "B") for n in (0, 999, 1234, 56789012)]
-    ['0 B', '999 B', '1.23 kB', '56.8 MB']
-    """
-    for prefix in ("", "k", "M", "G", "T"):
-        if abs(n) < 999.5 or prefix == "T":
-            break
-        n /= 1000
-    digits = f"{n:.0f}" if n == int(n) and not prefix else f"{n:.3g}"
-    return f"{digits} {prefix}{unit}".rstrip()
-
-
 def _many(n: int, what: str) -> str:
     return f"{n} {what}{'s' * (n != 1)}"
-
-
-def _kind(step: Step) -> str:
-    return _KINDS.get(step.kernel.kind, step.kernel.kind)
-
-
-def _levels(step: Step) -> str:
-    return str(step.level) if step.last == step.level else f"{step.level}-{step.last}"
-
-
-def _units(step: Step) -> str:
-    return " + ".join(f"{code.units} x {code.grain}" for code in step.codes)
-
-
-def _names(nodes: Iterable[Node]) -> str:
-    """Op names, each once: `contract add x3 relu`."""
-    counts = Counter(n.name for n in nodes)
-    return " ".join(name + (f" x{n}" if n > 1 else "") for name, n in counts.items())
-
-
-def short(step: Step) -> str:
-    """A kernel in one line."""
-    c = cost(step)
-    units = f" of {_units(step)}" if step.codes else ""
-    return (f"Step({step.kernel.number} {_kind(step)}{units} at level {_levels(step)}: "
-            f"{_names(m.node for m in step.kernel.members)}; reads {amount(c.read, 'B')}, "
-            f"writes {amount(c.written, 'B')}, {amount(c.flops, 'flop')})")
 
 
 def summary(program: Program) -> str:
@@ -211,16 +97,6 @@ def summary(program: Program) -> str:
 def levels(program: Program) -> int:
     """How many levels there are."""
     return max([step.last + 1 for step in program.steps if step.kernel.kind != "cat"], default=0)
-
-
-def full(step: Step, assembly: bool = False) -> str:
-    """A kernel with its loops and, if asked for, its machine code."""
-    text = [short(step)]
-    if step.nest is not None:
-        text.append(textwrap.indent(str(step.nest), "  "))
-    if assembly:
-        text += [engine().assembly(code.text) for code in step.codes]
-    return "\n".join(text)
 
 
 # --------------------------------------------------------------------------- the whole program
@@ -255,7 +131,7 @@ class Printout:
     # ------------------------------------------------------------------ head
     def head(self) -> Iterator[str]:
         program, n = self.program, count(self.program)
-        costs = sum(map(cost, self.steps), Cost(0, 0, 0))
+        costs = sum([step.cost() for step in self.steps], Cost(0, 0, 0))
         yield (f"program of {_many(len(program.steps), 'kernel')} in "
                f"{_many(levels(program), 'level')}, for {_many(program.workers, 'worker')}")
         left = n.computed + n.inlined + n.interpreted + n.idle
@@ -286,8 +162,8 @@ class Printout:
                 yield from self._facts(step)
 
     def _row(self, step: Step) -> list[str]:
-        c = cost(step)
-        row = [str(step.kernel.number), _levels(step), _kind(step), _units(step),
+        c = step.cost()
+        row = [str(step.kernel.number), step.levels, step.kind, step.units,
                amount(c.read, "B"), amount(c.written, "B"), amount(c.flops) if c.flops else "-"]
         if self.times is not None:
             us = self.times.kernels.get(step)
@@ -311,19 +187,19 @@ class Printout:
         """The nodes, by the line that recorded them."""
         groups: dict[tuple[str, str], tuple[list[Node], list[Node]]] = {}
         members = sorted((m.node for m in step.kernel.members), key=self._position)
-        for which, nodes in enumerate([members, sorted(inlined(step), key=self._position)]):
+        for which, nodes in enumerate([members, sorted(step.inlined(), key=self._position)]):
             for n in nodes:
                 place = n.scope.path if n.scope else "", str(n.where)
                 groups.setdefault(place, ([], []))[which].append(n)
         apart: list[Node] = []
         for (scope, where), (own, others) in groups.items():
             if own:
-                inside = f" ({_names(others)} inlined)" if others else ""
-                yield f"{_names(own)}{inside}  {scope}{' ' * bool(scope)}{where}"
+                inside = f" ({op_names(others)} inlined)" if others else ""
+                yield f"{op_names(own)}{inside}  {scope}{' ' * bool(scope)}{where}"
             else:
                 apart += others
         if apart:
-            yield f"with {_names(apart)} inlined"
+            yield f"with {op_names(apart)} inlined"
 
     def _position(self, node: Node) -> int:
         return self.program.fusion.position.get(node, 0)
@@ -346,10 +222,10 @@ class Printout:
 
     def loops(self, assembly: bool) -> Iterator[str]:
         for step in self.steps:
-            yield full(step, assembly)
+            yield str(step)
             if step.nest is not None:
                 yield from _wrapped("  where ", self._buffers(step.nest))
-            yield ""
+            yield f"{step.assembly()}\n" if assembly else ""
 
     def _buffers(self, nest: Nest) -> str:
         found = [f"b{i} = {self.name.get(x, x.name)}" + (f"[{start}:]" if start else "")

@@ -17,10 +17,11 @@ from ..prepare import prepare
 from ..rewrite import rewrite
 from . import printout
 from .arrays import address, row_major
-from .build import Place, Step, build
+from .build import build
 from .engine import CompileError, engine
 from .fuse import Fusion
 from .memory import Buffer, plan
+from .step import Place, Step
 from .threads import Entry, Table
 
 ALONE = 1 << 16  # element-instructions of a program that one worker does sooner than two

@@ -14,6 +14,7 @@ import numpy as np
 from .. import config, interpreter
 from ..autodiff import is_leaf
 from ..compile import Compiled
+from ..compile.program import Native
 from ..errors import ArgumentError, ArgumentTypeError
 from ..graph import Node, backlog, toposort
 from ..handle import written
@@ -185,8 +186,6 @@ def _of_tensor(node: Node, known: Known) -> Run:
 # --------------------------------------------------------------------------- a compiled step
 def _of_compiled(step: Compiled, known: Known) -> Run | None:
     """The program of its last call, if it has one."""
-    from ..compile.program import Native
-
     for replay in step._replays:
         native = replay.program
         if isinstance(native, Native) and not any(x is None for x in replay.values):
