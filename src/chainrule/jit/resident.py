@@ -57,7 +57,6 @@ class Resident:
     ):
         self._program = program
         self._table: Any = program.segments[0]
-        self._begun = 0  # how often the table was run, or was about to be
         self._leaf_slots = [program._slot[n] for n in program.leaves]
         leaves = {n: i for i, n in enumerate(program.leaves)}
         first = {n: k for k, n in reversed(list(enumerate(program.outputs)))}
@@ -81,11 +80,7 @@ class Resident:
         self._cells = [np.zeros((), n.dtype.np) for n in program.leaves[always:]]
         self._numbers: Sequence[float | None] = [None] * len(self._cells)
         for side in self._sides:
-            side.outputs = [self._new(side, j) for j in range(len(self._own))]
-            side.swapped = [side.outputs[j] for j in self._swapped]
-            side.fixed = [side.outputs[j] for j, _ in self._fixed]
-            side.swapped_counts = [0] * len(self._swapped)
-            side.fixed_counts = [0] * len(self._fixed)
+            self._renew(side)
             for slot, array in zip(self._leaf_slots[arrays:], [*self._constants, *self._cells]):
                 side.words[slot] = address(array)
         self._turn = 0
@@ -129,7 +124,6 @@ class Resident:
             for slot, base, start in self._program._moving:
                 side.words[slot] = side.words[base] + start
         workers = 1 if self._program.work < ALONE else config.get_num_threads()
-        self._begun += 1
         fault = self._table.run(side.start, workers)
         if fault is not None:
             raise Fault(fault)
@@ -143,12 +137,31 @@ class Resident:
         return [outputs[j] if j is not None else leaves[i]
                 for i, j in zip(self._passed, self._from)]
 
-    def outputs_of_interrupted(self, values: Sequence[np.ndarray]) -> list[np.ndarray] | None:
-        """After a KeyboardInterrupt: what the run gave, or None if it did not take place."""
-        if self._table.completed == self._begun:
+    @property
+    def completed(self) -> int:
+        """How many runs have ended."""
+        return self._table.completed
+
+    def outputs_of_interrupted(
+        self, values: Sequence[np.ndarray], before: int
+    ) -> list[np.ndarray] | None:
+        """After a KeyboardInterrupt: what the run gave, or None if it did not take place; `before`
+        it so many were completed."""
+        if self._table.completed > before:
             return self._outputs(self._sides[1 - self._turn], values)
-        self._begun = self._table.completed
+        for side in self._sides:  # it may have been while addresses were entered
+            self._renew(side)
         return None
+
+    def _renew(self, side: Side) -> None:
+        """New arrays for all outputs; whatever was known of the leaves and numbers is forgotten."""
+        side.leaves, side.copies = [None] * len(side.leaves), [None] * len(side.copies)
+        side.outputs = [self._new(side, j) for j in range(len(self._own))]
+        side.swapped = [side.outputs[j] for j in self._swapped]
+        side.fixed = [side.outputs[j] for j, _ in self._fixed]
+        side.swapped_counts = [0] * len(self._swapped)
+        side.fixed_counts = [0] * len(self._fixed)
+        self._numbers = [None] * len(self._cells)
 
     # ------------------------------------------------------------------ arrays
     def _free(self, side: Side, other: Side) -> bool:
