@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import product
 from math import prod
 
 from .access import Matrix, Reader, Where, both, split
 from .emit import BITS, Builder, Index, Value
 
-# How many vectors of a run are written out.
-_UNROLLED = 4
+# How many vectors of a run are written out, and how many taps of a convolution.
+_UNROLLED, _TAPS = 4, 9
 
 
 @contextmanager
@@ -154,20 +155,41 @@ def _pack_columns(b: Builder, reader: Reader, m: Matrix, where: Where, vector: i
     if m.lead > 1:
         guarded = [*m.inner[: m.lead], *(v for v in guarded if v not in m.inner[: m.lead])]
     free = [v for v in m.inner if v not in guarded]
-    with inner_loops(b, m, guarded, start, stop) as first:
-        exist = both(reader.inside({**where, **first, **dict.fromkeys(free, 0)}, vector, lanes),
-                     mask)
+
+    def exist(first: Where) -> Value | None:
+        there = reader.inside({**where, **first, **dict.fromkeys(free, 0)}, vector, lanes)
+        return both(there, mask)
+
+    def copy(inner: Where, there: Value | None) -> None:
+        if len(m.outer) > 1:
+            # The same of the next panel: what hops from image to image no hardware foresees.
+            runs = max(width // m.sizes[m.outer[-1]], 1)
+            b.prefetch(reader.address({**where, **inner}), reader.access.elem,
+                       runs * m.access.strides[m.outer[-2]])
+        value = reader.load({**where, **inner}, vector, lanes, there)
+        at = (b.index(position(b, m, inner)) - start) * width
+        # A piece with a mask is one of several: the next one's lanes are not its own.
+        b.store(out, at, value, mask if len(m.outer) > 1 else None)
+
+    if _crowded(reader, m, free) and prod(m.sizes[v] for v in guarded) <= _TAPS:
+        taps = [dict(zip(guarded, at)) for at in product(*[range(m.sizes[v]) for v in guarded])]
+        known = [exist(tap) for tap in taps]
         with inner_loops(b, m, free, start, stop) as rest:
-            inner = {**first, **rest}
-            if len(m.outer) > 1:
-                # The same of the next panel: what hops from image to image no hardware foresees.
-                runs = max(width // m.sizes[m.outer[-1]], 1)
-                b.prefetch(reader.address({**where, **inner}), reader.access.elem,
-                           runs * m.access.strides[m.outer[-2]])
-            value = reader.load({**where, **inner}, vector, lanes, exist)
-            at = (b.index(position(b, m, inner)) - start) * width
-            # A piece with a mask is one of several: the next one's lanes are not its own.
-            b.store(out, at, value, mask if len(m.outer) > 1 else None)
+            for tap, there in zip(taps, known):
+                copy({**tap, **rest}, there)
+        return
+    with inner_loops(b, m, guarded, start, stop) as first:
+        there = exist(first)
+        with inner_loops(b, m, free, start, stop) as rest:
+            copy({**first, **rest}, there)
+
+
+def _crowded(reader: Reader, m: Matrix, free: Sequence[int]) -> bool:
+    """Whether what the steps of a loop load meets in the same places of the first cache."""
+    if len(free) != 1 or m.lead > 1:
+        return False
+    apart = m.access.strides[free[0]] * BITS[reader.access.elem] // 8
+    return apart != 0 and apart % 4096 == 0
 
 
 def transposable(m: Matrix) -> bool:
