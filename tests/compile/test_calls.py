@@ -331,6 +331,16 @@ def test_a_warning_comes_once():
     ]
 
 
+def test_what_is_not_understood_is_recorded(monkeypatch):
+    from chainrule.compile.survey import Survey
+
+    def broken(self, name, x):
+        raise LookupError("strange")
+
+    monkeypatch.setattr(Survey, "_visit", broken)
+    refused(lambda x: x * 2, lambda: (torch.ones(2),), match="not understood .LookupError: strange")
+
+
 def test_a_profiler_keeps_its_place():
     seen = []
     compiled = torch.compile(lambda x: x * 2)

@@ -285,6 +285,44 @@ def test_schedules(schedule, optimizer, inside):
     assert run.scheduler.last_epoch == (12 if inside else 11)
 
 
+def test_a_schedule_between_two_optimizers():
+    def make(wrap, decides):
+        runs = [regression(lambda f: f, optimizers.RAdam if decides else optimizers.SGD)
+                for _ in range(2)]
+        schedules = [torch.optim.lr_scheduler.ExponentialLR(run.opt, 0.9) for run in runs]
+
+        def step():
+            losses = []
+            for run, schedule in zip(runs, schedules):
+                losses.append(run.step())
+                schedule.step()
+            return losses
+
+        return Run(wrap(step), *[run.modules[0] for run in runs], opt=runs[1].opt)
+
+    same(lambda wrap: make(wrap, False), calls=9)
+    with pytest.warns(UserWarning, match="a schedule moves on before an optimizer has stepped"):
+        same(lambda wrap: make(wrap, True), calls=12, skips=False)
+
+
+def test_a_schedule_moves_once_where_a_decision_changes():
+    def make(wrap):
+        run = regression(lambda f: f, optimizers.RAdam)
+        schedule = torch.optim.lr_scheduler.ExponentialLR(run.opt, 0.9)
+        plain = run.step
+
+        def step():
+            loss = plain()
+            schedule.step()
+            return loss
+
+        run.step = wrap(step)
+        run.schedule = schedule
+        return run
+
+    assert same(make, calls=14).schedule.last_epoch == 14
+
+
 def test_a_rate_that_is_a_tensor():
     def make(wrap):
         run = regression(lambda f: f, optimizers.Adam, lr=torch.tensor(0.1))

@@ -20,7 +20,7 @@ from .recording import Recording
 from .replay import MISS, Replay, modes
 from .survey import Survey
 from .tree import flatten, opaque, plain
-from .watch import watched
+from .watch import Watcher, watched
 
 MOST_PROGRAMS = 64  # of one function: argument shapes, modes, values of Python's numbers
 MOST_ALIKE = 4  # recordings, for arguments of one structure, that wait for one that agrees
@@ -38,6 +38,7 @@ class Compiled:
         self._replays: list[Replay] = []
         self._recordings: list[Recording] = []  # the last ones that agreed with none before
         self._lock = threading.RLock()
+        self._watching = threading.Lock()  # one recording at a time is watched
         self._fruitless = -1  # recordings in a row that came to nothing, but for the first
         self._is_warned = False
 
@@ -54,8 +55,13 @@ class Compiled:
                         self._replays.remove(replay)
                         self._replays.insert(0, replay)
                     return result
-            if self._is_watched():
+            watches = self._is_watched()
+        # Not under the lock: what the function waits for may be waiting for another call of it.
+        if watches and self._watching.acquire(blocking=False):
+            try:
                 return self._record(args, kwargs, structure, arguments)
+            finally:
+                self._watching.release()
         return self._function(*args, **kwargs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -80,17 +86,28 @@ class Compiled:
         modes_before = modes()
         with watched() as watcher:
             result = self._function(*args, **kwargs)
+        with self._lock:
+            try:
+                recording = self._read(watcher, structure, arguments, (args, kwargs), result)
+                if modes() != modes_before:
+                    recording.refuse("it changes the grad mode or the default dtype")
+                self._settle(earlier, unmoved, recording)
+            except Exception as error:  # the call has done its work, whatever we make of it
+                self._count(f"its recording is not understood ({type(error).__name__}: {error})")
+        return plain(result)
+
+    def _read(
+        self, watcher: Watcher, structure: Any, arguments: list[Tensor],
+        given: tuple[tuple, dict], result: Any,
+    ) -> Recording:
         roots = [(_name_of(self), self._function)]
         roots += [("an argument", x) for x in opaque(structure)]
         survey = Survey(roots, watcher.codes)
         recording = Recording(watcher, survey, arguments, structure, result)
         after: list[Tensor] = []
-        if _structure(args, kwargs, after) != structure or not all(map(is_, after, arguments)):
+        if _structure(given[0], given[1], after) != structure or not all(map(is_, after, arguments)):
             recording.refuse("it changes what is in its arguments")
-        if modes() != modes_before:
-            recording.refuse("it changes the grad mode or the default dtype")
-        self._settle(earlier, unmoved, recording)
-        return plain(result)
+        return recording
 
     def _settle(
         self, earlier: list[Recording], unmoved: list[Recording], recording: Recording
@@ -111,12 +128,15 @@ class Compiled:
             if len(earlier) >= MOST_ALIKE:
                 self._recordings.remove(earlier[0])
             del self._recordings[:-MOST_RECORDINGS]
+        self._count(reason)
+
+    def _count(self, reason: str | None) -> None:
+        """One more recording that came to nothing, and why."""
         self._fruitless += 1
-        hopeless = self._fruitless > MOST_FRUITLESS
-        if hopeless:
+        if self._fruitless > MOST_FRUITLESS:
             self._recordings.clear()
             reason = reason or "its arguments are others in every call"
-        if reason is not None and (self._fruitless >= PATIENCE) and not self._is_warned:
+        if reason is not None and self._fruitless >= PATIENCE and not self._is_warned:
             self._is_warned = True
             warn(f"compile: {_name_of(self)} is recorded in every call, since {reason}")
 

@@ -19,36 +19,45 @@ class Stale(Exception):
 
 def formulas(recording: Recording, texts: list[str]) -> Callable[[], tuple[float, ...]]:
     """A function that reads what the formulas are made of, in the order of the recording, and
-    evaluates them; it raises Stale where a decision would be another one."""
+    evaluates them; before it calls anything it raises Stale where a decision would be another."""
     watcher = recording.watcher
     lines: list[str] = []
-    known: dict[str, Any] = {"Stale": Stale, "inf": math.inf, "nan": math.nan}
-    for k, action in enumerate(watcher.actions):
-        known[f"x{k}"] = action
-        lines += _reading(k, action, known)
-    lines += [
+    known: dict[str, Any] = {"Stale": Stale, "float": float, "inf": math.inf, "nan": math.nan}
+    tests = [
         f"if {'not ' * outcome}({text}): raise Stale" for text, outcome in watcher.decisions.items()
     ]
-    lines.append(f"return ({''.join(f'{text}, ' for text in texts)})")
+    for k, action in enumerate(watcher.actions):
+        if isinstance(action, Call):
+            lines += tests
+            tests = []
+            known[f"x{k}"] = partial(action.function, *action.args, **action.kwargs)
+            lines.append(f"x{k}()")
+        else:
+            lines += _reading(k, action, known)
+            if k > watcher.first_call():  # too late to turn back
+                lines.append(f"r{k} = float(r{k})")
+            elif not _is_float(action):
+                lines.append(f"if type(r{k}) is not float: raise Stale")
+    lines += [*tests, f"return ({''.join(f'{text}, ' for text in texts)})"]
     exec("def evaluate():\n" + "".join(f"    {line}\n" for line in lines), known)
     return known["evaluate"]
 
 
-def _reading(k: int, action: Any, known: dict[str, Any]) -> list[str]:
-    """The lines that take an action, or give r{k} its value."""
-    if isinstance(action, Call):
-        known[f"x{k}"] = partial(action.function, *action.args, **action.kwargs)
-        return [f"x{k}()"]
-    if type(action) is MethodType and action.__func__ is Tensor.item:
-        tensor: Any = action.__self__
-        known[f"x{k}"] = tensor
+def _is_float(read: Any) -> bool:
+    """Whether a read gives nothing but floats: `item` of a floating-point tensor."""
+    return type(read) is MethodType and read.__func__ is Tensor.item
+
+
+def _reading(k: int, read: Any, known: dict[str, Any]) -> list[str]:
+    """The lines that give r{k} its value."""
+    known[f"x{k}"] = read
+    if _is_float(read):
+        tensor: Any = read.__self__
         if tensor._base is None:
-            known[f"y{k}"] = action
+            known[f"x{k}"], known[f"y{k}"] = tensor, read
             return [f"v{k} = x{k}._node.value",
                     f"r{k} = v{k}.item() if v{k} is not None else y{k}()"]
-        known[f"x{k}"] = action
-    test = f"if type(r{k}) is not float: raise Stale"
-    if type(action) is partial:  # of an option
-        known[f"x{k}"], name = action.args
-        return [f"r{k} = x{k}[{name!r}]", test]
-    return [f"r{k} = x{k}()", test]
+    elif type(read) is partial:  # of an option
+        known[f"x{k}"], name = read.args
+        return [f"r{k} = x{k}[{name!r}]"]
+    return [f"r{k} = x{k}()"]

@@ -6,6 +6,7 @@ random numbers and of the numbers that the framework manages.  Then a third need
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -97,6 +98,7 @@ class Recording:
         ]
         self._same_values = self._find_same_values()
         self._check_draws()
+        self._check_decisions()
         self._check_arguments(arguments)
         self.order = self._reach()
         self._check_sources()
@@ -276,6 +278,13 @@ class Recording:
         for i, draw in enumerate(self.watcher.draws):
             if i not in leaves and draw.name not in ("manual_seed", "seed", "get_state"):
                 self.refuse(f"it works on random numbers of {draw.name}() outside of the graph")
+
+    def _check_decisions(self) -> None:
+        """What is decided after a schedule has moved on comes too late to record instead."""
+        first = self.watcher.first_call()
+        for text in self.watcher.decisions:
+            if any(int(k) > first for k in re.findall(r"\br(\d+)", text)):
+                self.refuse("a schedule moves on before an optimizer has stepped")
 
     def difference(self, other: Recording) -> str | None:
         """Where two recordings do not agree, in words; None where they do."""

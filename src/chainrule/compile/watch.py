@@ -205,6 +205,11 @@ class Watcher:
         finally:
             watching.watcher = self
 
+    def first_call(self) -> int:
+        """Which of the actions is the first call; past them all if there is none."""
+        calls = [i for i, action in enumerate(self.actions) if isinstance(action, Call)]
+        return calls[0] if calls else len(self.actions)
+
     # ------------------------------------------------------------------ the world
     def draw(self, generator: Twister, name: str, method: Callable, args, kwargs) -> Any:
         self._drawing += 1
