@@ -210,7 +210,7 @@ def matrix(c: Contraction, access: Access, outer: Sequence[int]) -> Matrix:
     sizes: list[int] = []
     steps: list[list[int]] = []  # per variable, its stride in each of maps
     groups = []
-    for group in (c.batch, outer, c.inner):
+    for group in (c.batch, tuple(outer), c.inner):
         start = len(sizes)
         for v in group:
             step = [m[v] for m in maps]
@@ -226,4 +226,5 @@ def matrix(c: Contraction, access: Access, outer: Sequence[int]) -> Matrix:
     address, *rest = zip(*steps) if steps else [()] * len(maps)
     guards = tuple(replace(g, strides=s) for g, s in zip(access.guards, rest))
     access = replace(access, strides=tuple(address), guards=guards)
-    return Matrix(access, tuple(sizes), *groups)
+    batch, outer, inner = groups
+    return Matrix(access, tuple(sizes), batch, outer, inner)

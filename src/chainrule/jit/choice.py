@@ -114,7 +114,7 @@ def _tiled(c: Contraction, target: Target, prefer: int | None,
     most = k
     if pack_x and m > n:  # all columns at once, so that every row is packed once
         most = max(_PANELS // (all_panels * width * size), _CHUNK // 8)
-    chunk = _chunk(k, x, y, ceil(m / rows) * all_panels * c.extent(c.batch), most, lanes)
+    chunk = _chunk(c, x, y, ceil(m / rows) * all_panels * c.extent(c.batch), most, lanes)
     panels, packed_x = 1, ""
     if pack_x or pack_y and m * k * size > _PANELS:
         panels = max(1, min(all_panels, _PANELS // (chunk * width * size)))
@@ -122,13 +122,18 @@ def _tiled(c: Contraction, target: Target, prefer: int | None,
         packed_x, more = _pack_x(m * k * _rate(x, x.inner, lanes), m * k * size,
                                  ceil(all_panels / panels), c.extent(c.batch))
         cycles += more
-    along = c.rows[-1] if turned else c.columns[-1]
-    run = min(turn_lanes(lanes, rows) if turned else lanes, c.sizes[along])
-    cycles += m * n * (10 if turned else 3) / run
     # A sum in chunks is finished by vectors along the columns.
     tiling = Tiling(lanes, rows, vectors, panels, chunk, packed_x, "unit" * pack_y,
                     turned and chunk == k)
+    cycles += m * n * _finish_rate(c, tiling)
     return cycles * c.extent(c.batch), Tiled(c, tiling)
+
+
+def _finish_rate(c: Contraction, t: Tiling) -> float:
+    """Cycles to finish an element of the result."""
+    if t.turned:
+        return 10 / min(turn_lanes(t.lanes, t.rows), c.sizes[c.rows[-1]])
+    return 3 / min(t.lanes, c.sizes[c.columns[-1]])
 
 
 def _must_pack_x(x: Matrix, n: int, lanes: int) -> bool:
@@ -191,10 +196,13 @@ def _rate(m: Matrix, lanes_along: tuple[int, ...], lanes: int, vectors: int = 0)
     return (2 + step) * (2 if ragged else 1) / min(lanes, length)
 
 
-def _chunk(k: int, x: Matrix, y: Matrix, tiles: int, most: int, lanes: int) -> int:
+def _chunk(c: Contraction, x: Matrix, y: Matrix, tiles: int, most: int, lanes: int) -> int:
     """How many inner positions are summed at once: all, but for long sums of few tiles, or if the
     panels for `most` fill the second cache."""
-    if k < _LONG or tiles >= 64 and k <= min(_LONGEST, most):
+    k = c.extent(c.inner)
+    parts = ceil(k / min(most, _CHUNK)) * c.extent(c.batch + c.rows + c.columns)
+    large = parts * BITS[c.elem] // 8 > _PARTIAL
+    if k < _LONG or tiles >= 64 and (k <= min(_LONGEST, most) or large):
         return k
     most = min(most, _CHUNK)
     unit = lcm(*(prod(m.sizes[v] for v in m.inner[1:]) for m in (x, y)))

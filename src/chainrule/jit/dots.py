@@ -46,21 +46,30 @@ class Dots:
         with b.loop(b.low, b.high) as unit:
             tile, rest = b.modulo(unit, self.tiles), b.quotient(unit, self.tiles)
             block, batch = b.modulo(rest, self.blocks), b.quotient(rest, self.blocks)
-            row = b.min(b.index(tile * self.rows), self.m - self.rows) if self.tiles > 1 else 0
+            row: Index = 0
+            if self.tiles > 1:
+                row = b.min(b.index(tile * self.rows), self.m - self.rows)
             column = b.min(b.index(block * self.columns), self.n - self.columns)
             sums = self._sums(b, self._lines(b, x, self.x, batch, row, self.rows),
                               self._lines(b, y, self.y, batch, column, self.columns))
             for i, of_row in enumerate(sums):
                 b.store(b.scratch, i * self.columns, self._folded(b, of_row))
-            skip = tile * self.rows - row if self.m % self.rows else 0
-            mask = None
-            if self.n % self.columns:
-                mask = self._new(b, b.index(block * self.columns) - column)
-            with b.loop(skip, self.rows) as i:
-                where = {**split(b, batch, c.batch, c.sizes),
-                         **split(b, row + i, c.rows, c.sizes), c.columns[-1]: column}
-                value = b.load(b.scratch, i * self.columns, c.elem, self.columns)
-                finish(b, where, c.columns[-1], value, mask)
+            # Its constants would take the sums' registers.
+            with b.function(tile, block, batch, row, column) as known:
+                self._finish(b, finish, *known)
+
+    def _finish(self, b: Builder, finish: Finish, tile: Index, block: Index, batch: Index,
+                row: Index, column: Index) -> None:
+        c = self.c
+        skip = tile * self.rows - row if self.m % self.rows else 0
+        mask = None
+        if self.n % self.columns:
+            mask = self._new(b, b.index(block * self.columns) - column)
+        with b.loop(skip, self.rows) as i:
+            where = {**split(b, batch, c.batch, c.sizes),
+                     **split(b, row + i, c.rows, c.sizes), c.columns[-1]: column}
+            value = b.load(b.scratch, i * self.columns, c.elem, self.columns)
+            finish(b, where, c.columns[-1], value, mask)
 
     def _new(self, b: Builder, skip: Value) -> Value:
         """The columns that the block before has not finished."""

@@ -172,7 +172,8 @@ def _pack_columns(b: Builder, reader: Reader, m: Matrix, where: Where, vector: i
         b.store(out, at, value, mask if len(m.outer) > 1 else None)
 
     if _crowded(reader, m, free) and prod(m.sizes[v] for v in guarded) <= _TAPS:
-        taps = [dict(zip(guarded, at)) for at in product(*[range(m.sizes[v]) for v in guarded])]
+        ranges = [range(m.sizes[v]) for v in guarded]
+        taps: list[Where] = [dict(zip(guarded, at)) for at in product(*ranges)]
         known = [exist(tap) for tap in taps]
         with inner_loops(b, m, free, start, stop) as rest:
             for tap, there in zip(taps, known):

@@ -257,10 +257,10 @@ class _Kernel:
         for row, totals in enumerate(sums):
             for offset, total in zip(tiled.offsets, totals):
                 b.store(b.scratch, row * t.width + offset, total.get())
-        with self._apart(panel) as (panel,):
-            self._finish_tile(panel)
+        with self._apart(panel) as (given,):
+            self._finish_tile(given)
 
-    def _finish_tile(self, panel: Value) -> None:
+    def _finish_tile(self, panel: Index) -> None:
         """What no tile before this one has finished."""
         b, t, tiled = self.b, self.t, self.tiled
         rows = self._new(self.tile, t.rows, tiled.m)
@@ -298,8 +298,10 @@ class _Kernel:
                       whole: bool) -> None:
         """Vectors along some variables, at positions `span`, of each of the new lines."""
         b, c = self.b, self.c
+        assert self.finish is not None
         batch = split(b, self.batch, c.batch, c.sizes)
-        with pieces(b, along, c.sizes, *span, lanes, whole) as (place, at, mask, wide):
+        start, stop = span
+        with pieces(b, along, c.sizes, start, stop, lanes, whole) as (place, at, mask, wide):
             with b.loop(*lines) as line:
                 value = b.load(tile.base, (line - tile.line) * tile.step + (at - tile.first),
                                c.elem, wide)
