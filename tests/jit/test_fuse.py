@@ -94,7 +94,7 @@ def test_a_number_is_computed_where_it_is_used():
 
 def test_what_costs_much_is_stored_and_what_costs_little_is_computed_again():
     x = torch.rand(64, 32)
-    cheap, dear = x * 2, torch.exp(x)
+    cheap, dear = x + 2, torch.exp(x)
     assert len(fused(cheap.t() @ torch.rand(64, 4), cheap @ torch.rand(32, 4)).stored) == 3
     fusion = fused(dear.sum(0), dear.sum(1), dear @ torch.rand(32, 4))
     assert sum(n.op is dear.node.op for n in fusion.stored) == 1
@@ -104,6 +104,13 @@ def test_a_cat_of_many_is_written_in_place():
     parts = [torch.rand(4, 3) * k for k in range(9)]
     fusion = fused(torch.cat(parts))
     assert kinds(fusion)[-1] == "cat" and len(fusion.part_of) == 9
+
+
+def test_a_cat_of_few_is_written_in_place_if_it_is_stored_and_its_parts_are_computed():
+    a, b, w = torch.rand(4, 3), torch.rand(4, 3), torch.rand(6, 2)
+    assert kinds(fused(torch.cat([a.exp(), b @ torch.rand(3, 3)], 1) @ w)).count("cat") == 1
+    assert "cat" not in kinds(fused(torch.cat([a, b], 1) @ w))
+    assert kinds(fused(torch.cat([a.exp(), b.exp()], 1) + 1)) == ["loops"]
 
 
 def test_what_cannot_be_compiled_is_interpreted_alone():

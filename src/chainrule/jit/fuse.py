@@ -209,6 +209,10 @@ class Fusion:
         kernel.add(Member(node, (ZERO,) * node.ndim))
         self.home[node] = kernel
 
+    def _is_computed(self, node: Node) -> bool:
+        """Whether the node is more than a view of what is in memory before the program runs."""
+        return bool(node in self.home or self._weight.get(node) or self._deep_sources(node))
+
     def in_memory(self, node: Node) -> None:
         """See to it that this node's value can be read from memory."""
         if node.value is None and node not in self.home:
@@ -216,6 +220,9 @@ class Fusion:
 
     def materialize(self, node: Node) -> None:
         """Compute an elementwise or movement node in some kernel."""
+        if node.op is mv.cat and all(map(self._is_computed, node.inputs)):
+            self._assemble(node)  # no element has to ask which part it is of
+            return
         latest = self._latest(node)
         for kernel in self._candidates(node, latest):
             index = self._fit(kernel, node)
