@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
 import threading
@@ -295,6 +296,14 @@ def test_views_that_are_written_to():
     base = torch.zeros(4)
     refused(write, lambda: (base[:2],), match="writes to a tensor that an argument is a view of")
     assert base.tolist() == [6.0, 6.0, 0.0, 0.0]
+
+
+def test_tensors_that_no_variable_leads_to():
+    @functools.lru_cache
+    def mask(n):
+        return torch.ones(n)
+
+    refused(lambda: mask(2) * 2, lambda: (), match="none of its variables leads to a tensor")
 
 
 def test_values_from_outside_that_no_tensor_holds():

@@ -105,7 +105,8 @@ class Compiled:
         survey = Survey(roots, watcher.codes)
         recording = Recording(watcher, survey, arguments, structure, result)
         after: list[Tensor] = []
-        if _structure(given[0], given[1], after) != structure or not all(map(is_, after, arguments)):
+        is_same = _structure(given[0], given[1], after) == structure
+        if not is_same or not all(map(is_, after, arguments)):
             recording.refuse("it changes what is in its arguments")
         return recording
 

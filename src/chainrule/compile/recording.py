@@ -243,13 +243,18 @@ class Recording:
         return self._numbered[key]
 
     def _check_sources(self) -> None:
-        """What comes from outside must be the value of some tensor: another may be read there."""
+        """What comes from outside must be the value of a tensor that Python would find again."""
         for place in self.order:
-            if place < 0 and not self.sources[-place - 1]:
-                node = self.watcher.outside[-place - 1]
+            if place >= 0:
+                continue
+            node, sources = self.watcher.outside[-place - 1], self.sources[-place - 1]
+            if not sources:
                 self.refuse(
                     f"it goes on with a value that no tensor holds, recorded at {node.where}"
                 )
+            elif any(s.kind == "tensor" and id(s.what) not in self.survey.storages
+                     for s in sources):
+                self.refuse(f"none of its variables leads to a tensor made at {node.where}")
 
     def _check_arguments(self, arguments: list[Tensor]) -> None:
         """An argument may not be a part of what is written to: the next one may be none."""

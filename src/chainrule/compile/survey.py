@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import is_
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -60,7 +60,10 @@ class Survey:
         self._count = changes.count
         #: Whether every place has the very object that it had; False says nothing.
         self.holds = self._slots.is_same(self._count)
-        self.tensors = {key for key, x in self._seen.items() if isinstance(x, Handle)}
+        found = [x for x in self._seen.values() if isinstance(x, Handle)]
+        self.tensors = set(map(id, found))
+        #: Also those that one of the tensors found is a view of.
+        self.storages = {id(base) for x in found for base in _bases(x)}
         self.containers = {key for key, x in self._seen.items() if isinstance(x, (list, dict))}
         del self._stack, self._seen
 
@@ -362,6 +365,13 @@ def _is_managed(x: Any) -> bool:
 
 def _named(key: Any) -> str:
     return repr(key) if type(key) in PLAIN else type(key).__name__
+
+
+def _bases(x: Handle) -> Iterator[Handle]:
+    base: Handle | None = x
+    while base is not None:
+        yield base
+        base = base._base
 
 
 def _function_of(x: Any) -> Any:
