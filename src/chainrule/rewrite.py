@@ -22,19 +22,27 @@ from .scope import Frame, context
 def recorded_as(node: Node) -> Iterator[None]:
     """Record what follows where `node` was recorded, and without history if it has none."""
     saved = context.now
-    context.now = Frame(saved.grad_enabled and node.requires_grad, node.scope, node.site)
+    context.now = _frame(saved, node)
     try:
         yield
     finally:
         context.now = saved
 
 
+def _frame(saved: Frame, node: Node) -> Frame:
+    return Frame(saved.grad_enabled and node.requires_grad, node.scope, node.site)
+
+
 def rebuild(outputs: Sequence[Node], make: Callable[[Node, list[Node]], Node]) -> list[Node]:
     """Map every node that is still to be computed, inputs first; `make(node, new_inputs)`."""
     new: dict[Node, Node] = {}
-    for node in toposort(outputs, enter=is_pending):
-        with recorded_as(node):
+    saved = context.now
+    try:  # recorded_as, written out: a quarter of the time of a pass
+        for node in toposort(outputs, enter=is_pending):
+            context.now = _frame(saved, node)
             new[node] = make(node, [new.get(x, x) for x in node.inputs])
+    finally:
+        context.now = saved
     return [new.get(n, n) for n in outputs]
 
 
