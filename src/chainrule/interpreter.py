@@ -120,21 +120,12 @@ _depth = attrgetter("depth")
 def _run(outputs: list[Node]) -> None:
     # Shallow first: what only they need is dropped before the deep ones are begun.
     outputs.sort(key=_depth)
-    found = survey(outputs)
-    if found.inner:  # a coming backward pass needs values from inside of these calls
-        for call in found.inner:
-            call.record()
-        return _run(outputs)
-    counts, call_counts = _references(found.pending), _references(found.calls)
-    full = (found.key, counts, call_counts, *found.live)
-    plan = _plans.get(full)
-    if plan is None:
-        plan = _plan(found, outputs, counts, call_counts)
-        _remember(full, plan, found)
-    if plan.outside:
-        for i in plan.outside:
-            found.calls[i].record()
-        return _run(outputs)
+    plan = None
+    while plan is None:
+        found = survey(outputs)
+        plan = _plan_for(found, outputs)
+        if plan is None:
+            del found  # it refers to nodes, and references are counted
     backlog.add(plan.nbytes)
     _compute(plan, found)
     order = found.order
@@ -144,6 +135,22 @@ def _run(outputs: list[Node]) -> None:
         order[i].freed = True
     for i in plan.released:
         order[i].inputs = ()
+
+
+def _plan_for(found: Survey, outputs: list[Node]) -> Plan | None:
+    """The plan; None if calls had to be recorded, so that the graph is another one now."""
+    calls, plan = found.inner, None  # a coming backward pass needs values from inside of these
+    if not calls:
+        counts, call_counts = _references(found.pending), _references(found.calls)
+        key = (found.key, counts, call_counts, *found.live)
+        plan = _plans.get(key)
+        if plan is None:
+            plan = _plan(found, outputs, counts, call_counts)
+            _remember(key, plan, found)
+        calls = [found.calls[i] for i in plan.outside]
+    for call in calls:
+        call.record()
+    return None if calls else plan
 
 
 def _remember(key: tuple, plan: Plan, found: Survey) -> None:

@@ -10,7 +10,7 @@ from .autodiff import backpropagate, is_leaf
 from .graph import Node
 from .managed import watching
 from .ops.op import ALL_OPS
-from .template import Template
+from .template import Template, between
 
 _MOST_PASSES = 1024
 _MOST_NODES = 10_000  # of a graph worth remembering
@@ -129,5 +129,8 @@ def _recorded(
     if not ops <= set(ALL_OPS) or any(s.op and s.value is not None for s in template.steps):
         return None
     template.renumber([inputs.index(n) for n in known])
-    return Pass(template, [place[n] for n in leaves], [place[n] for n in order if n.freed],
+    # Nobody comes through a promise again if something within its call was freed.
+    freed = {n for n in order if n.freed}.union(
+        n for n in promised if any(x.freed for x in between(known, [n])))
+    return Pass(template, [place[n] for n in leaves], [place[n] for n in order if n in freed],
                 [place[n] for n in promised])

@@ -14,6 +14,7 @@ from ..tensor import Tensor
 from .dropout import dropout
 from .linear import linear
 from .padding import pad_value
+from .repeated import repeated
 
 
 def scaled_dot_product_attention(
@@ -47,8 +48,7 @@ def scaled_dot_product_attention(
     # PyTorch computes these two cases by different kernels, and shows it.
     learned_mask = attn_mask is not None and attn_mask.requires_grad
     record = _stepwise if query.dim() != 4 or dropout_p or learned_mask else _fused
-    mask = _mask(query, key, attn_mask, is_causal)
-    return record(query, key, value, mask, dropout_p, scale)
+    return record(query, key, value, attn_mask, is_causal, dropout_p, scale)
 
 
 def _check(query, key, value, attn_mask, is_causal) -> None:
@@ -90,10 +90,21 @@ def _mask(query, key, attn_mask, is_causal) -> Tensor | None:
     return attn_mask
 
 
-def _scaled_dot_product_attention(query, key, value, mask, dropout_p, scale) -> Tensor:
+def _scaled_dot_product_attention(
+    query, key, value, attn_mask, is_causal, dropout_p, scale
+) -> Tensor:
+    weigh = _weighted_mean if dropout_p else _repeated_mean
+    return weigh(query, key, value, attn_mask, is_causal, dropout_p, scale)
+
+
+def _weighted_mean(query, key, value, attn_mask, is_causal, dropout_p, scale) -> Tensor:
+    mask = _mask(query, key, attn_mask, is_causal)
     scores = (query * scale) @ key.transpose(-2, -1)  # (*, L, S)
     weights = scores.softmax(-1) if mask is None else _masked_softmax(scores, mask)
     return (dropout(weights, dropout_p) if dropout_p else weights) @ value
+
+
+_repeated_mean = repeated(_weighted_mean)
 
 
 def _masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from ..scope import composite
 from ..tensor import Tensor, apply
 from .common import floating
 from .padding import pad_value
+from .repeated import repeated
 
 
 def _moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
@@ -191,6 +192,7 @@ def _normalised_dims(name: str, x: Tensor, shape: Sequence[int], **others) -> tu
 
 @composite("NativeLayerNormBackward0")
 @floating
+@repeated
 def layer_norm(
     input: Tensor,
     normalized_shape: Sequence[int],

@@ -23,29 +23,30 @@ def repeated(function: Callable) -> Callable:
     """Decorate a function whose nodes follow from the shapes, dtypes and tracking of its tensors
     and from its other arguments: no look at a value, no random number, nothing written.
 
-    It takes no keyword arguments; tensors may stand in tuples and lists, also in what it returns.
+    Tensors may stand in tuples and lists, also in what it returns.
     """
     known: dict[tuple, tuple[Template, Any] | None] = {}
 
     @functools.wraps(function)
-    def call(*args):
+    def call(*args, **kwargs):
         nodes: list[Node] = []
-        key: list[Any] = [context.now.grad_enabled, dtypes.default_dtype()]
-        if config.anomaly or watching.watcher or watching.mapped or not _describe(args, nodes, key):
-            return function(*args)
+        key: list[Any] = [context.now.grad_enabled, dtypes.default_dtype(), *kwargs]
+        watched = config.anomaly or watching.watcher or watching.mapped
+        if watched or not _describe((*args, *kwargs.values()), nodes, key):
+            return function(*args, **kwargs)
         unique = list(dict.fromkeys(nodes))
         if len(unique) < len(nodes):
             key += [unique.index(n) for n in nodes]
         kind = tuple(key)
         if kind not in known:
-            result = function(*args)
+            result = function(*args, **kwargs)
             if len(known) >= _MOST_KINDS:
                 known.pop(next(iter(known)))
             known[kind] = _template(unique, result)
             return result
         found = known[kind]
         if found is None:
-            return function(*args)
+            return function(*args, **kwargs)
         template, structure = found
         return _built(structure, iter(template.call(unique)))
 

@@ -438,7 +438,9 @@ def fill_(self, value) -> Tensor:
 def zero_(self) -> Tensor:
     """Write zeros."""
     self._check_writable()
-    return self._inplace(zeros(self.shape, dtype=self.dtype))
+    node = self.node
+    zero = ew.fill(node, 0.0 if node.dtype.is_floating_point else 0)
+    return self._inplace(Tensor._from_node(zero))
 
 
 @method()

@@ -62,8 +62,9 @@ class Elementwise(Op):
         except AttributeError:
             inputs = lift(inputs)
             specs = tuple([x.spec for x in inputs])
-        plan = plan_of(self, specs, attrs) if attrs else self.plans.get(specs)
-        out, casts = plan or self._new_plan(specs)
+        # Of attrs only a dtype has a say.
+        key = (*specs, attrs["dtype"]) if "dtype" in attrs else specs
+        out, casts = self.plans.get(key) or self._new_plan(key, specs, attrs)
         if casts is not None:
             inputs = cast_all(inputs, casts)
         return record(self, inputs, attrs or NO_ATTRS, out, self.differentiable)
@@ -116,8 +117,8 @@ class Elementwise(Op):
             explain_loss(node, tracked, self.differentiable)
         return node
 
-    def _new_plan(self, key):
-        self.plans[key] = plan = plan_of(self, key, NO_ATTRS)
+    def _new_plan(self, key, specs=None, attrs=NO_ATTRS):
+        self.plans[key] = plan = plan_of(self, specs or key, attrs)
         return plan
 
 

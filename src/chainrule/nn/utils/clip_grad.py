@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from types import GeneratorType
 
 from ...errors import GradError
+from ...functional.repeated import repeated
 from ...grad_mode import no_grad
 from ...methods.create import tensor as new_tensor
 from ...methods.joining import stack
@@ -34,16 +35,22 @@ def get_total_norm(
     >>> torch.nn.utils.get_total_norm([torch.tensor([3.0]), torch.tensor([4.0])])
     tensor(5.)
     """
-    norms = [tensor.norm(float(norm_type)) for tensor in _listed(tensors)]
-    if not norms:
+    listed = _listed(tensors)
+    if not listed:
         return new_tensor(0.0)
-    total = stack([norm.to(norms[0].dtype) for norm in norms]).norm(float(norm_type))
+    total = _norm_of_all(listed, float(norm_type))
     if error_if_nonfinite and not total.isfinite():
         raise GradError(
             f"get_total_norm requires a finite norm of order {norm_type}, got {total.item()}",
             hint="error_if_nonfinite=False scales by it anyway",
         )
     return total
+
+
+@repeated
+def _norm_of_all(tensors: list[Tensor], order: float) -> Tensor:
+    norms = [tensor.norm(order) for tensor in tensors]
+    return stack([norm.to(norms[0].dtype) for norm in norms]).norm(order)
 
 
 @no_grad()
@@ -61,10 +68,15 @@ def clip_grads_with_norm_(
     >>> torch.nn.utils.clip_grads_with_norm_(w, 1.0, torch.tensor(2.0)); w.grad
     tensor([0.5000])
     """
-    factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
-    for p in _listed(parameters):
-        if p.grad is not None:
-            p.grad.mul_(factor)
+    grads = [p.grad for p in _listed(parameters) if p.grad is not None]
+    for grad, clipped in zip(grads, _clipped(grads, float(max_norm), total_norm)):
+        grad.copy_(clipped)
+
+
+@repeated
+def _clipped(grads: list[Tensor], max_norm: float, total_norm: Tensor) -> list[Tensor]:
+    factor = (max_norm / (total_norm + 1e-6)).clamp(max=1.0)
+    return [grad * factor for grad in grads]
 
 
 def clip_grad_norm_(
