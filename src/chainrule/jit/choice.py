@@ -97,7 +97,7 @@ def _tiled(c: Contraction, target: Target, prefer: int | None,
     lanes, size = target.lanes(c.elem), BITS[c.elem] // 8
     x, y = matrix(c, c.x, c.rows), matrix(c, c.y, c.columns)
     m, n, k = c.extent(c.rows), c.extent(c.columns), c.extent(c.inner)
-    pack_x, pack_y = _must_pack_x(x, n, lanes), _must_pack_y(y, m, n, k, size)
+    pack_x, pack_y = _must_pack_x(x, n, lanes, size), _must_pack_y(y, m, n, k, size)
 
     def estimate(shape: tuple[int, int]) -> float:
         cycles = _tile_cycles(m, n, k, *shape, lanes, size)
@@ -136,9 +136,10 @@ def _finish_rate(c: Contraction, t: Tiling) -> float:
     return 3 / min(t.lanes, c.sizes[c.columns[-1]])
 
 
-def _must_pack_x(x: Matrix, n: int, lanes: int) -> bool:
-    """Unless its elements have strides and do not bring a line of the cache each."""
-    return not x.plain() or (n >= 8 * lanes and 1 not in (x.step(x.outer), x.step(x.inner)))
+def _must_pack_x(x: Matrix, n: int, lanes: int, size: int) -> bool:
+    """Unless its elements have strides, and do not bring half a line of the cache each."""
+    apart = min(abs(x.step(x.outer)), abs(x.step(x.inner))) * size
+    return not x.plain() or n >= 8 * lanes and apart >= 32
 
 
 def _must_pack_y(y: Matrix, m: int, n: int, k: int, size: int) -> bool:
