@@ -560,3 +560,10 @@ def test_numbers_are_multiplied_after_a_contraction():
     half = cast(x, dtype=float16) * cast(scale, dtype=float16)
     out = contract(half, cast(y, dtype=float16), labels=((0, 1), (1, 2), (0, 2)))
     assert names(check(out)).index("mul") < names(check(out)).index("contract")
+
+
+def test_the_gradient_of_a_depthwise_weight_is_a_sum():
+    x, w = tensor(0, 2, 4, 6, 5), tensor(1, 4, 1, 3, 3)
+    y = F.conv2d(x, w, None, 1, 1, 1, 4)
+    (gw,) = torch.autograd.grad(y, [w], tensor(2, *y.shape))
+    assert "contract" not in names(check(gw))

@@ -116,11 +116,21 @@ def _simple(x: Node, y: Node, labels: Three, size: dict[int, int]) -> Node:
     inner = [a for a in xl if a in yl and a not in ol]
     if all(size[a] == 1 for a in inner):
         return _product(_without(x, xl, inner), _without(y, yl, inner), labels, inner)
-    if all(size[a] == 1 or (a in xl and a in yl) for a in ol):
+    if all(size[a] == 1 or (a in xl and a in yl) for a in ol) or (
+            _is_correlation(x, xl, yl, ol, size) or _is_correlation(y, yl, xl, ol, size)):
         both = (*ol, *inner)
         product = ew.mul(_aligned(x, xl, both), _aligned(y, yl, both))
         return sum_(product, axis=tuple(range(len(ol), len(both))))
     return contract(x, y, labels=labels)
+
+
+def _is_correlation(x: Node, xl: Labels, yl: Labels, ol: Labels, size: dict[int, int]) -> bool:
+    """Whether every tap of windows is multiplied with one and the same tensor: the gradient of
+    a depthwise convolution's weight."""
+    if not pending(x, mv.window) or not {a for a in yl if size[a] > 1} < set(xl):
+        return False
+    taps = xl[-len(x.attrs["size"]) :]
+    return all(a in ol and a not in yl for a in taps)
 
 
 def _without(x: Node, labels: Labels, gone: list[int]) -> Node:
