@@ -66,7 +66,6 @@ from . import (
 )
 from .amp import autocast
 from .backprop import backprop
-from .compile import compile, compiler
 from .func import vmap
 from .functional import (
     adaptive_avg_pool1d,
@@ -159,7 +158,7 @@ def typename(obj) -> str:
 # Loaded when first asked for, so that `import chainrule` stays instant.
 _LATER = {
     "distributed": None, "distributions": None, "onnx": None, "testing": None, "view": None,
-    "draw": "view", "show": "view",
+    "compile": "compiled", "compiler": "compiled", "draw": "view", "show": "view",
 }
 
 

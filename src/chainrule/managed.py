@@ -1,7 +1,7 @@
 """Numbers that the framework itself manages, and the watcher that follows a recording.
 
 A learning rate or a bias correction changes from step to step by the framework's own doing.  While
-a step is watched (compile/), such a number is a `Managed`: it remembers the formula that it came
+a step is watched (compiled/), such a number is a `Managed`: it remembers the formula that it came
 from, so that a later step can work it out anew, and what was decided by it, so that a later step
 in which the decision would be another one is recorded again.  Unwatched it is a plain float.
 """

@@ -341,7 +341,7 @@ def test_a_warning_comes_once():
 
 
 def test_what_is_not_understood_is_recorded(monkeypatch):
-    from chainrule.compile.survey import Survey
+    from chainrule.compiled.survey import Survey
 
     def broken(self, name, x):
         raise LookupError("strange")

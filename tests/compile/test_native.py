@@ -124,7 +124,7 @@ def test_an_index_out_of_range():
 @pytest.mark.parametrize("when", ["before", "after", "later"])
 @pytest.mark.parametrize("jit", ["0", "auto"])
 def test_an_interrupt_leaves_the_state_before_or_after(when, jit, monkeypatch):
-    from chainrule.compile.replay import Effects
+    from chainrule.compiled.replay import Effects
     from chainrule.jit.threads import Table
 
     monkeypatch.setattr(config, "jit", jit)

@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import config, interpreter
 from ..autodiff import is_leaf
-from ..compile import Compiled
-from ..compile.program import Native
+from ..compiled import Compiled
+from ..compiled.program import Native
 from ..errors import ArgumentError, ArgumentTypeError
 from ..graph import Node, backlog, toposort
 from ..handle import written

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compile import Compiled
+from ..compiled import Compiled
 from ..graph import Node
 from ..random import default_generator, stream
 from ..twister import Twister
