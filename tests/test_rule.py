@@ -1,5 +1,6 @@
 """An update that is promised gives what one that is recorded gives, bit for bit."""
 
+import numpy as np
 import pytest
 
 import chainrule as torch
@@ -63,6 +64,14 @@ def test_options_may_change_from_step_to_step(monkeypatch):
         group["weight_decay"] = 0.0 if step % 2 else 0.1
         group["maximize"] = step == 4
         group["betas"] = (0.9, 0.99 - 0.01 * step)
+
+    promised = train("Adam", {}, each=change)
+    assert promised == recorded(monkeypatch, "Adam", {}, each=change)
+
+
+def test_a_rate_of_numpys(monkeypatch):
+    def change(step, optimizer):
+        optimizer.param_groups[0]["lr"] = np.float64(0.1) / (step + 1)
 
     promised = train("Adam", {}, each=change)
     assert promised == recorded(monkeypatch, "Adam", {}, each=change)

@@ -244,12 +244,12 @@ def survey(outputs: Iterable[Node]) -> Survey:
     live: list[tuple] = []
     inner: dict[Any, None] = {}
     key: list[Any] = [count if count == len(outputs) else tuple([number[n] for n in outputs])]
-    push, put = order.append, key.append
+    push, put, wait = order.append, key.append, pending.append
     for node in order:  # which grows
         if node.value is not None:
             put(node.spec)
             continue
-        pending.append(node)
+        wait(node)
         call = node.call
         if call is None:
             put(node.op)
@@ -270,7 +270,13 @@ def survey(outputs: Iterable[Node]) -> Survey:
             number[call] = len(calls)
             calls.append(call)
             put(call.template.structure)
-            inputs = call.inputs
+            inputs = call.inputs  # many, and no two are the same
+            new = [x for x in inputs if x not in number]
+            number.update(zip(new, range(count, count + len(new))))
+            count += len(new)
+            order += new
+            key += [number[x] for x in inputs]
+            continue
         for x in inputs:
             i = number.get(x)
             if i is None:

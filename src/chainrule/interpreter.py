@@ -45,7 +45,9 @@ _later: list[weakref.ref[Node]] = []
 
 def run_later(*nodes: Node) -> None:
     """Compute these together with whatever is run next, if somebody still holds them then."""
-    _later.extend(weakref.ref(n) for n in nodes if n.value is None)
+    for node in nodes:
+        if node.value is None:
+            _later.append(weakref.ref(node))
 
 
 def _held() -> list[Node]:

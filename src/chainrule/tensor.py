@@ -378,8 +378,7 @@ class Tensor(Handle):
             raise ArgumentTypeError("len() requires at least one axis, got a 0-d tensor")
         return self._node.spec.shape[0]
 
-    def __hash__(self) -> int:
-        return id(self)
+    __hash__ = object.__hash__
 
     def __deepcopy__(self, memo):
         if not self.is_leaf:

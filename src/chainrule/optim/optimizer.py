@@ -344,8 +344,8 @@ def optimizer_step(optimizer: Optimizer) -> None:
 
     for group in optimizer.param_groups:
         entries = [
-            (p, p.grad, optimizer.state.get(p) or optimizer.start(p, group))
-            for p in group["params"] if p.grad is not None
+            (p, p._grad, optimizer.state.get(p) or optimizer.start(p, group))
+            for p in group["params"] if p._grad is not None
         ]
         if not follows or not promised(type(optimizer), group, entries, record):
             known = options(group) if follows else group

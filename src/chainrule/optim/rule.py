@@ -147,9 +147,9 @@ def _options(group: dict) -> tuple | None:
     """The options that a rule depends on by more than a formula; None if it cannot be told."""
     found = []
     for name, value in group.items():
-        if name == "params" or name == "param_names" or value.__class__ is float:
+        if name == "params" or name == "param_names" or isinstance(value, float):
             continue
-        if value.__class__ is tuple and all([x.__class__ is float for x in value]):
+        if value.__class__ is tuple and all([isinstance(x, float) for x in value]):
             value = len(value)
         elif value is not None and value.__class__ not in (bool, int, str):
             return None
@@ -176,9 +176,9 @@ class _Symbols(dict):
 
     def __getitem__(self, name: str) -> Any:
         value, text = super().__getitem__(name), f"group[{name!r}]"
-        if type(value) is float:
+        if isinstance(value, float):
             return Managed(value, text, self.recording)
-        if type(value) is tuple:
+        if isinstance(value, tuple):
             return tuple(Managed(x, f"{text}[{i}]", self.recording) for i, x in enumerate(value))
         return value
 
