@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 WAITING = ("rich", "safetensors", "ml_dtypes", "scipy", "sklearn", "tensorboard", "torch",
-           "chainrule.view", "chainrule.distributions", "multiprocessing",
+           "chainrule.compiled", "chainrule.view", "chainrule.distributions", "multiprocessing",
            "difflib")
 
 
