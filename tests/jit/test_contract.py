@@ -304,10 +304,11 @@ def tiled(c: Contraction, prefer=None, **changes):
     dict(rows=16, vectors=1, turned=True, pack_x="unit", panels=1),
 ])
 @pytest.mark.parametrize("pack", ["", "unit"])
-def test_every_tiling_gives_the_same_bits(changes, pack):
+@pytest.mark.parametrize("tx", [False, True])
+def test_every_tiling_gives_the_same_bits(changes, pack, tx):
     """... as any other with the same chunks."""
     lanes = HOST.lanes("float32")
-    c = matmul(37, 3 * lanes + 5, 72, batch=2)
+    c = matmul(37, 3 * lanes + 5, 72, batch=2, tx=tx)
     x, y = data_for(c.x, c, 0), data_for(c.y, c, 1)
     kernel = tiled(c, **{"chunk": 72, "pack_y": pack} | changes)
     got = run(c, x, y, how=contract.plan_of(kernel))

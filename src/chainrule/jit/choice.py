@@ -97,7 +97,7 @@ def _tiled(c: Contraction, target: Target, prefer: int | None,
     lanes, size = target.lanes(c.elem), BITS[c.elem] // 8
     x, y = matrix(c, c.x, c.rows), matrix(c, c.y, c.columns)
     m, n, k = c.extent(c.rows), c.extent(c.columns), c.extent(c.inner)
-    pack_x, pack_y = _must_pack_x(x, n, lanes, size), _must_pack_y(y, m, n, k, size)
+    pack_x, pack_y = _must_pack_x(x, n, k, lanes, size), _must_pack_y(y, m, n, k, size)
 
     def estimate(shape: tuple[int, int]) -> float:
         cycles = _tile_cycles(m, n, k, *shape, lanes, size)
@@ -119,8 +119,11 @@ def _tiled(c: Contraction, target: Target, prefer: int | None,
     if pack_x or pack_y and m * k * size > _PANELS:
         panels = max(1, min(all_panels, _PANELS // (chunk * width * size)))
     if pack_x:
-        packed_x, more = _pack_x(m * k * _rate(x, x.inner, lanes), m * k * size,
-                                 ceil(all_panels / panels), c.extent(c.batch))
+        rate = _rate(x, x.inner, lanes)
+        if x.plain() and x.step(x.outer) == 1:
+            rate = 3 / rows  # rows that lie side by side stay so
+        packed_x, more = _pack_x(m * k * rate, m * k * size, ceil(all_panels / panels),
+                                 c.extent(c.batch))
         cycles += more
     # A sum in chunks is finished by vectors along the columns.
     tiling = Tiling(lanes, rows, vectors, panels, chunk, packed_x, "unit" * pack_y,
@@ -136,10 +139,14 @@ def _finish_rate(c: Contraction, t: Tiling) -> float:
     return 3 / min(t.lanes, c.sizes[c.columns[-1]])
 
 
-def _must_pack_x(x: Matrix, n: int, lanes: int, size: int) -> bool:
-    """Unless its elements have strides, and do not bring half a line of the cache each."""
-    apart = min(abs(x.step(x.outer)), abs(x.step(x.inner))) * size
-    return not x.plain() or n >= 8 * lanes and apart >= 32
+def _must_pack_x(x: Matrix, n: int, k: int, lanes: int, size: int) -> bool:
+    """Unless its elements have strides, do not bring half a line of the cache each, and lie apart
+    in the cache."""
+    steps = x.step(x.outer), x.step(x.inner)
+    if not x.plain():
+        return True
+    crowded = steps[0] == 1 and _crowded(steps[1] * size, k // 4)
+    return n >= 8 * lanes and (crowded or min(map(abs, steps)) * size >= 32)
 
 
 def _must_pack_y(y: Matrix, m: int, n: int, k: int, size: int) -> bool:
@@ -152,7 +159,7 @@ def _must_pack_y(y: Matrix, m: int, n: int, k: int, size: int) -> bool:
 def _pack_x(cycles: float, nbytes: int, blocks: int, batch: int) -> tuple[str, float]:
     """How to pack x: again for each block of columns, or once before if that is not too large."""
     before = cycles + nbytes / 4
-    if blocks == 1 or cycles * blocks < before or nbytes * batch > _TEMPORARY:
+    if blocks == 1 or cycles * blocks <= before or nbytes * batch > _TEMPORARY:
         return "unit", cycles * blocks
     return "phase", before
 

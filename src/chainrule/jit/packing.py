@@ -120,6 +120,19 @@ def _pack_runs(b: Builder, reader: Reader, m: Matrix, where: Where, start: Index
             b.store(to, at[last], reader.load(place, last, lanes, mask))
 
 
+def pack_beside(b: Builder, reader: Reader, m: Matrix, where: Where, row: Index, rows: int,
+                start: Index, stop: Index, out: Value, lanes: int) -> None:
+    """out[(k - start) * rows + r] = the element of row `row` + r, where rows lie side by side.
+
+    Up to `lanes` elements behind the end are overwritten."""
+    with b.loop(start, stop) as k:
+        base = reader.address({**where, m.outer[0]: row, m.inner[0]: k})
+        for first in range(0, rows, lanes):
+            wide = min(lanes, 1 << (rows - first - 1).bit_length())
+            mask = b.first_lanes(rows - first, wide) if rows - first < wide else None
+            b.store(out, (k - start) * rows + first, reader.load_at(base, first, wide, mask))
+
+
 def pack_panel(b: Builder, reader: Reader, m: Matrix, where: Where, column: Index, width: int,
                offsets: Sequence[int], start: Index, stop: Index, out: Value, lanes: int) -> None:
     """out[(k - start) * width + n] = the element of column `column` + n at inner position k.

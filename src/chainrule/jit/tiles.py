@@ -15,7 +15,7 @@ from math import ceil
 
 from .access import Contraction, Reader, linear, matrix, multiply_add, split
 from .emit import BITS, Builder, Index, Value
-from .packing import block_of, pack_panel, pack_row, pieces, turned
+from .packing import block_of, pack_beside, pack_panel, pack_row, pieces, turned
 from .simple import Finish
 
 
@@ -55,6 +55,9 @@ class Tiled:
         self.c, self.t = c, tiling
         self.x = matrix(c, c.x, c.rows).in_chunks(tiling.chunk)
         self.y = matrix(c, c.y, c.columns).in_chunks(tiling.chunk)
+        # Whether the packed rows of a unit lie side by side, as they do in x.
+        self.beside = (tiling.pack_x == "unit" and self.x.plain() and len(self.x.inner) == 1
+                       and self.x.step(self.x.outer) == 1)
         self.m, self.n = c.extent(c.rows), c.extent(c.columns)
         self.k, self.batch = c.extent(c.inner), c.extent(c.batch)
         self.chunks = ceil(self.k / tiling.chunk)
@@ -168,14 +171,20 @@ class _Kernel:
                        self.t.lanes)
 
     def _pack_rows(self) -> None:
-        m = self.tiled.x
-        with self._apart(), self.b.loop(0, self.t.rows) as row:
-            b = self.b
+        b, m, t = self.b, self.tiled.x, self.t
+        if self.tiled.beside:
+            with self._apart():
+                reader = Reader(b, m.access, self.c.elem)
+                where = split(b, self.batch, m.batch, m.sizes)
+                pack_beside(b, reader, m, where, self.row, t.rows, self.start, self.stop,
+                            self.at(self.tiled.at_rows), t.lanes)
+            return
+        with self._apart(), b.loop(0, t.rows) as row:
             reader = Reader(b, m.access, self.c.elem)
             where = {**split(b, self.batch, m.batch, m.sizes),
                      **split(b, self.row + row, m.outer, m.sizes)}
             out = b.offset(self.at(self.tiled.at_rows), self.c.elem, row * self.tiled.row_length)
-            pack_row(b, reader, m, where, self.start, self.stop, out, self.t.lanes)
+            pack_row(b, reader, m, where, self.start, self.stop, out, t.lanes)
 
     # ------------------------------------------------------------------ one tile
     def _tile(self, panel: Value, packed: Value) -> None:
@@ -201,6 +210,8 @@ class _Kernel:
         row_step, step, stored = self.tiled.row_length, 1, elem
         if self.t.pack_x == "unit":
             base = self.at(self.tiled.at_rows)
+            if self.tiled.beside:
+                row_step, step = 1, self.t.rows
         elif self.t.pack_x == "phase":
             row_step = row_length(self.tiled.k, self.t.lanes)
             base = b.offset(b.buffer(2), elem,
