@@ -34,7 +34,7 @@ class Fault(Exception):
 class Program:
     """Computes `outputs` from the values of `leaves`, again and again.
 
-    `overwrites[k]` is the number of the leaf whose array may also be that of output k, or None:
+    `overwrites[k]` are the numbers of the leaves whose array may also be that of output k:
     nothing reads the leaf after the output is written.
     """
 
@@ -150,8 +150,8 @@ class Program:
         """Whose memory a node is written to: a part of a cat has none of its own."""
         return self.fusion.part_of[node][0] if node in self.fusion.part_of else node
 
-    def _overwrites(self) -> list[int | None]:
-        """For each output the leaf whose memory it may take: the last who reads that is the step
+    def _overwrites(self) -> list[list[int]]:
+        """For each output the leaves whose memory it may take: the last who reads them is the step
         that writes the output, element by element."""
         writer = {x: s for s in self.steps for x in s.writes}
         readers = defaultdict(list)
@@ -161,17 +161,16 @@ class Program:
         times = Counter(self.outputs)
         number = {x: k for k, x in enumerate(self.leaves) if not times[x]}
 
-        def leaf_of(output: Node) -> int | None:
+        def leaves_of(output: Node) -> list[int]:
             step = writer.get(output)
             if step is None or step.nest is None or times[output] > 1:
-                return None
-            found = [
+                return []
+            return [
                 number[x] for x in step.nest.buffers if x in number and x.spec is output.spec
                 and all(s is step or s.last < step.level for s in readers[x])
                 and _in_place(step, x, output)]
-            return min(found, default=None)
 
-        return [leaf_of(n) for n in self.outputs]
+        return [leaves_of(n) for n in self.outputs]
 
     # ------------------------------------------------------------------ what
     def _assemble(self) -> None:
@@ -217,7 +216,7 @@ class Program:
             ) -> list[np.ndarray]:
         """The values of the outputs from those of the leaves.
 
-        `out` may give arrays to write outputs to: that of the leaf `overwrites` names, say.
+        `out` may give arrays to write outputs to: that of a leaf `overwrites` names, say.
         """
         with self._lock:
             try:
@@ -322,7 +321,8 @@ def _in_place(step: Step, x: Node, output: Node) -> bool:
         return False
     if any(x is source for source, _ in step.places[-1][: -len(nest.buffers)]):
         return False  # a contraction's operand
-    stores = [i for i in nest.instructions() if i.do == "store" and i.place == target]
-    loads = [i for i in nest.instructions() if i.do == "load" and i.place == place]
+    code = list(enumerate(nest.instructions()))
+    stores = [(k, i) for k, i in code if i.do == "store" and i.place == target]
+    loads = [(k, i) for k, i in code if i.do == "load" and i.place == place]
     return len(stores) == 1 and all(
-        i.where == stores[0].where and not i.guards for i in loads)
+        k < stores[0][0] and i.where == stores[0][1].where and not i.guards for k, i in loads)

@@ -221,7 +221,7 @@ def _fixed(
         writer = next((s for s in program.steps if program.outputs[k] in s.writes), None)
         if k in replaced and writer is not None and writer.level > max(fallible, default=-1):
             i = replaced[k]
-            if i is None or i == program.overwrites[k]:
+            if i is None or i in program.overwrites[k]:
                 yield j, i
 
 
