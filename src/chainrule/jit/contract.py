@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 
 from .access import Access, Contraction, Guard
 from .choice import Kernel, choose
@@ -16,6 +17,8 @@ __all__ = ["Access", "Contraction", "Guard", "Phase", "Plan", "plan"]
 
 # Handing out less than this is not worth a worker's while (flops).
 _GRAIN = 60_000
+# There shall be as many pieces of work as that, or more.
+_FEWEST = 8
 
 
 @dataclass
@@ -60,7 +63,7 @@ def plan_of(kernel: Kernel) -> Plan:
     """The kernel that sums, and what must run before and after it."""
     flops = 2 * kernel.c.extent(range(len(kernel.c.sizes)))
     split = isinstance(kernel, Tiled) and kernel.chunks > 1
-    found = [_phase(kernel.units, kernel.scratch, flops, not split, kernel.emit)]
+    found = [_phase(kernel.units, kernel.scratch, flops, not split, kernel.emit, _shared(kernel))]
     temporaries = []
     if isinstance(kernel, Tiled) and kernel.t.pack_x == "phase":
         pack = PackRows(kernel)
@@ -73,6 +76,15 @@ def plan_of(kernel: Kernel) -> Plan:
     return Plan(found, temporaries, str(kernel))
 
 
-def _phase(units: int, scratch: int, work: int, last: bool, body) -> Phase:
-    grain = max(1, min(units, _GRAIN * units // max(work, 1)))
+def _phase(units: int, scratch: int, work: int, last: bool, body, shared: int = 1) -> Phase:
+    grain = max(1, min(units, max(_GRAIN * units // max(work, 1), shared)))
     return Phase(units, grain, scratch, work, last, body)
+
+
+def _shared(kernel: Kernel) -> int:
+    """How many units to hand out at once, so that panels are not packed anew for each: all rows of
+    tiles that share them, or a part where there would be too few to share out."""
+    if not isinstance(kernel, Tiled) or not kernel.t.pack_y:
+        return 1
+    blocks = kernel.units // kernel.tiles
+    return ceil(kernel.tiles / ceil(_FEWEST / blocks))
