@@ -216,6 +216,18 @@ def test_the_second_loss_is_promised_with_its_gradients():
         assert step < 2 or all(type(n) is Promise and n.call is nodes[0].call for n in nodes)
 
 
+def test_what_the_user_holds_is_computed_with_the_rest():
+    kit = Kit()
+    for _ in range(5):
+        kit.net.zero_grad()
+        h = F.layer_norm(kit.net(kit.x), (4,))
+        loss = F.cross_entropy(h, kit.y)
+        loss.backward()
+        assert h.node.value is loss.node.value is None
+        kit.net.weight.grad.tolist()
+        assert h.node.value is not None and loss.node.value is not None
+
+
 def test_errors_stay_where_they_were():
     kit = Kit()
     for target in (kit.y, kit.y, kit.y + 4):

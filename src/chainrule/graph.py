@@ -276,6 +276,11 @@ def survey(outputs: Iterable[Node]) -> Survey:
             count += len(new)
             order += new
             key += [number[x] for x in inputs]
+            held = [known() for known in call.together]
+            new = [x for x in held if x is not None and x not in number]
+            number.update(zip(new, range(count, count + len(new))))
+            count += len(new)
+            order += new
             continue
         for x in inputs:
             i = number.get(x)

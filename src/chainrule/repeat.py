@@ -45,7 +45,10 @@ def gradients_of(
     if any(cotangents):
         inputs = list(dict.fromkeys([*order, *[ct for ct in cotangents if ct is not None]]))
         full += tuple([ct and (inputs.index(ct), ct.spec) for ct in cotangents])
-    origins: Sequence[Any] = [n.call or n for n in order] if calls else order
+    origins: Sequence[Any] = order
+    if calls:
+        known_calls = set(calls)
+        origins = [n.call if n.call in known_calls and n.value is None else n for n in order]
     known = _passes.get(full)
     if known is None:
         for call in calls:

@@ -103,11 +103,12 @@ class Template:
 
     def call(
         self, inputs: Sequence[Node], origins: Sequence[Origin] = (),
-        promised: Sequence[Promise] = (),
+        promised: Sequence[Promise] = (), together: bool = False,
     ) -> list[Node]:
         """The results of one more recording, from other inputs and on other lines.
 
-        The last results may have been `promised` by another call already.
+        The last results may have been `promised` by other calls already.  They, or all if
+        `together`, are computed with whatever else of the call is, if somebody holds them.
         """
         given = [inputs[i] for i in self.used]
         found = dict(enumerate(given)) if self.gives_inputs else {}
@@ -115,6 +116,8 @@ class Template:
         if promised:
             call.take_over(promised, found)
         call.promise(found)
+        if together:
+            call.together = call.promises
         return [found[i] for i in self.results]
 
     def __repr__(self) -> str:
@@ -125,7 +128,7 @@ class Template:
 class Call:
     """One more recording of a template, of which nothing exists yet but its results."""
 
-    __slots__ = ("template", "inputs", "sites", "scopes", "promises", "__weakref__")
+    __slots__ = ("template", "inputs", "sites", "scopes", "promises", "together")
 
     def __init__(self, template: Template, inputs: list[Node], origins: Sequence[Origin]):
         now = context.now
@@ -135,6 +138,7 @@ class Call:
         self.sites = [*[n.site for n in origins], now.site or locate()]
         self.scopes = [*[n.scope for n in origins], now.scope]
         self.promises: list[ref[Promise]] = []
+        self.together: Sequence[ref[Promise]] = ()  # what is computed with any other result
 
     def promise(self, found: dict[int, Node]) -> None:
         """Make the results, by their places."""
@@ -164,6 +168,7 @@ class Call:
             found[place] = promise
             promise.call, promise.place = self, place
             self.promises.append(ref(promise))
+        self.together = tuple(self.promises)
 
     @property
     def site(self) -> tuple:

@@ -8,6 +8,7 @@ from . import config, interpreter
 from .managed import watching
 
 
+
 _loaded: list[Callable] = []  # to import again takes a microsecond
 
 

@@ -48,7 +48,7 @@ def repeated(function: Callable) -> Callable:
         if found is None:
             return function(*args, **kwargs)
         template, structure = found
-        return _built(structure, iter(template.call(unique)))
+        return _built(structure, iter(template.call(unique, together=True)))
 
     return call
 
