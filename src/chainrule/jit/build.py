@@ -124,4 +124,20 @@ def _epilogue(nest: Nest, variables: list[int], count: int, elem: str):
         writer = Writer(b, nest, NONE if vector is None else variables[vector], value.lanes)
         writer.finish(places, {variables[k]: i for k, i in where.items()}, mask, value, elem)
 
+    def ask(b, where, vector):
+        env = {variables[k]: i for k, i in where.items()}
+        asked = set()
+        for i in nest.instructions():
+            near = i.where.coefficient(variables[vector]) == 1 and not i.guards
+            if i.do not in ("load", "store") or not near or (i.place, i.where) in asked:
+                continue
+            asked.add((i.place, i.where))
+            if all(v in env for v, _ in i.where.terms):
+                place = i.where.offset
+                for v, step in i.where.terms:
+                    place = b.add(place, b.mul(env[v], step))
+                elem = i.extra if i.do == "load" else i.elem
+                b.prefetch(b.buffer(count + i.place), elem, place)
+
+    finish.ask = ask  # type: ignore[attr-defined]
     return finish

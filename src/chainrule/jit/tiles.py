@@ -8,7 +8,7 @@ have strides, else from packed rows (packing.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
@@ -17,6 +17,9 @@ from .access import Contraction, Reader, linear, matrix, multiply_add, split
 from .emit import BITS, Builder, Index, Value
 from .packing import block_of, pack_beside, pack_panel, pack_row, pieces, turned
 from .simple import Finish
+
+# Results of that many elements do not stay in the cache until the epilogue meets them.
+_MANY = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,10 @@ class _Kernel:
         zero = b.number(0, self.c.elem, t.lanes)
         sums = [[b.variable(zero) for _ in range(t.vectors)] for _ in range(t.rows)]
         load_x, load_y = self._left(), self._right(panel, packed)
+        ask = getattr(self.finish, "ask", None)
+        if ask is not None and self.tiled.m * self.tiled.n >= _MANY and not t.turned:
+            with self._apart(panel) as (given,):
+                self._ask(ask, given)
         with b.loop(0, b.index(self.stop) - self.start) as k:
             vectors = load_y(k)
             left = load_x(k)
@@ -261,6 +268,16 @@ class _Kernel:
         for row, totals in enumerate(sums):
             for offset, total in zip(tiled.offsets, totals):
                 b.store(base, row * line + offset, total.get())
+
+    def _ask(self, ask: Callable, panel: Index) -> None:
+        """Ask for the memory that the epilogue will meet, while there is something to sum."""
+        b, c = self.b, self.c
+        batch = split(b, self.batch, c.batch, c.sizes)
+        with b.loop(0, self.t.rows) as line:
+            row = split(b, self.row + line, c.rows, c.sizes)
+            for offset in self.tiled.offsets:
+                column = split(b, self._column(panel) + offset, c.columns, c.sizes)
+                ask(b, {**batch, **row, **column}, c.columns[-1])
 
     def _finish(self, sums, panel: Value) -> None:
         """By way of scratch: one piece of code for all rows."""
