@@ -15,9 +15,9 @@ from .autodiff import backpropagate, is_leaf, seed
 from .errors import ArgumentError, ArgumentTypeError, GradError, ShapeError, StateError
 from .grad_mode import enable_grad, is_grad_enabled
 from .graph import Node, is_tracked, leaf, record, toposort
+from .managed import watching
 from .methods.create import zeros_like
 from .methods.joining import stack
-from .managed import watching
 from .ops import elementwise as ew
 from .ops.movement import permute
 from .ops.op import Op, nondifferentiable

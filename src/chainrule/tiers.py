@@ -7,8 +7,6 @@ from collections.abc import Callable
 from . import config, interpreter
 from .managed import watching
 
-
-
 _loaded: list[Callable] = []  # to import again takes a microsecond
 
 
