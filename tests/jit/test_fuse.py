@@ -113,6 +113,12 @@ def test_a_cat_of_few_is_written_in_place_if_it_is_stored_and_its_parts_are_comp
     assert kinds(fused(torch.cat([a.exp(), b.exp()], 1) + 1)) == ["loops"]
 
 
+def test_what_overlapping_windows_read_is_computed_once():
+    x, pool = torch.rand(1, 1, 9, 9), torch.nn.functional.max_pool2d
+    assert kinds(fused(pool(x.exp(), 3, 2))) == ["loops"] * 2
+    assert kinds(fused(pool(x.exp(), 2))) == ["loops"]
+
+
 def test_what_cannot_be_compiled_is_interpreted_alone():
     x = torch.rand(4, 4) + torch.eye(4)
     fusion = fused(torch.linalg.inv(x * 2) + 1)

@@ -97,6 +97,7 @@ class Fusion:
         self.outputs = set(outputs)
         self.position = {n: i for i, n in enumerate(order)}
         self.uses = Counter(x for n in order for x in n.inputs)
+        self._overlapped = {_computed_below(n.inputs[0]) for n in order if _overlaps(n)}
         self.kernels: list[Kernel] = []
         self.home: dict[Node, Kernel] = {}
         self.part_of: dict[Node, tuple[Node, int]] = {}  # (cat, where it starts along the axis)
@@ -142,6 +143,8 @@ class Fusion:
             return False
         if node.op.kind == "movement" or node.op is ew.constant or is_read(node):
             return True
+        if node in self._overlapped:
+            return False
         if self.uses[node] <= 1:
             return True
         if size(node.shape) == 1 and weight < 16:
@@ -550,3 +553,15 @@ class Fusion:
 def _kept(operand: Index, axis) -> Index:
     gone = (axis,) if isinstance(axis, int) else axis
     return tuple([i for a, i in enumerate(operand) if a not in gone])
+
+
+def _overlaps(node: Node) -> bool:
+    """Whether a window meets its elements more than once."""
+    return node.op is mv.window and prod(node.attrs["size"]) > prod(node.attrs["stride"])
+
+
+def _computed_below(node: Node) -> Node:
+    """The node without the movement above it."""
+    while node.value is None and node.op.kind == "movement":
+        node = node.inputs[0]
+    return node
