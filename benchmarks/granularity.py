@@ -50,11 +50,11 @@ def cases(torch) -> dict[str, tuple[Callable, Callable, list]]:
         given = dict(zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), weights))
         return torch.func.functional_call(module, given, (x, (h, c)))[0]
 
-    def dot(w, x):
-        return torch.sigmoid(torch.stack([w[0] * x[0], w[1] * x[1], w[2]]).sum(0))
+    def dot(w0, x0, w1, x1, w2):
+        return torch.sigmoid(w0 * x0 + w1 * x1 + w2)
 
-    def gates(w, x):
-        return 1 / (1 + (-1 * (w[0] * x[0] + w[1] * x[1] + w[2])).exp())
+    def gates(w0, x0, w1, x1, w2):
+        return 1 / (1 + (-1 * (w0 * x0 + w1 * x1 + w2)).exp())
 
     lstm = [rand(64, m), rand(64, n), rand(64, n), rand(4 * n, m), rand(4 * n, n), rand(4 * n),
             rand(4 * n)]
@@ -65,7 +65,7 @@ def cases(torch) -> dict[str, tuple[Callable, Callable, list]]:
                                      lambda x: cross_entropy(x, y), [rand(512, 1000)]),
         "GELU 10^6": (F.gelu, lambda x: 0.5 * x * (1 + (x * 0.5**0.5).erf()), [rand(1_000_000)]),
         "LSTM cell 64 x 128": (cell, lstm_cell, lstm),
-        "neuron on 10^6": (dot, gates, [rand(3, 1_000_000), rand(2, 1_000_000)]),
+        "neuron on 10^6": (dot, gates, [rand(1_000_000) for _ in range(5)]),
     }
 
 

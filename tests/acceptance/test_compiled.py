@@ -72,9 +72,9 @@ def built_in_cell(x, h, c, wi, wh, bi, bh):
     return torch.func.functional_call(cell, given, (x, (h, c)))[0]
 
 
-def neuron(w, x):
+def neuron(w0, x0, w1, x1, w2):
     """The sigmoid neuron as eight gates on vectors."""
-    return 1 / (1 + torch.exp(-1 * (w[0] * x[0] + w[1] * x[1] + w[2])))
+    return 1 / (1 + torch.exp(-1 * (w0 * x0 + w1 * x1 + w2)))
 
 
 def pairs():
@@ -94,8 +94,8 @@ def pairs():
         "LSTM cell": (built_in_cell, lstm_cell,
                       [rand(7, m), rand(7, n), rand(7, n), rand(4 * n, m), rand(4 * n, n),
                        rand(4 * n), rand(4 * n)]),
-        "neuron": (lambda w, x: torch.sigmoid(torch.stack([w[0] * x[0], w[1] * x[1], w[2]]).sum(0)),
-                   neuron, [rand(3, 5000), rand(2, 5000)]),
+        "neuron": (lambda w0, x0, w1, x1, w2: torch.sigmoid(w0 * x0 + w1 * x1 + w2),
+                   neuron, [rand(5000) for _ in range(5)]),
     }
 
 
