@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from ..errors import ArgumentError, ArgumentTypeError, StateError
 from ..grad_mode import enable_grad, no_grad
 from ..history import RemovableHandle
+from ..interrupts import uninterrupted
 from ..managed import managed, options
 from ..methods.create import tensor
 from ..scope import composite
@@ -224,7 +225,8 @@ class Optimizer:
 
     @no_grad()
     def _record_updates(self) -> None:
-        optimizer_step(self)
+        with uninterrupted():  # all parameters are to be updated, or none
+            optimizer_step(self)
 
     def _updated(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"] if p.grad is not None]
