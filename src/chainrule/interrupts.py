@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from _signal import SIGINT, getsignal, signal  # the module `signal` takes ten times as long
 from collections.abc import Callable
 from typing import Any
@@ -22,11 +21,13 @@ class uninterrupted:
     def __enter__(self) -> None:
         self._came: tuple | None = None
         self._handler: Callable[..., Any] | None = None
-        if threading.current_thread() is threading.main_thread():
-            handler = getsignal(SIGINT)
-            if callable(handler):  # not one of C's, nor none
-                self._handler = handler
+        handler = getsignal(SIGINT)
+        if callable(handler):  # not one of C's, nor none
+            try:
                 signal(SIGINT, self._wait)
+                self._handler = handler
+            except ValueError:  # not the main thread, which alone is interrupted
+                pass
 
     def _wait(self, *came: Any) -> None:
         self._came = came

@@ -173,26 +173,30 @@ def test_F6_the_step_of_a_physics_informed_network_is_one_program(monkeypatch):
 
 
 # --------------------------------------------------------------------------- workers
+def trained(workers):
+    """The losses and the parameters of a hundred steps on so many workers."""
+    torch.set_num_threads(workers)
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(100, 128), torch.nn.Sigmoid(), torch.nn.Linear(128, 10))
+    opt = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    x, y = torch.rand(64, 100), torch.randint(0, 10, (64,))
+
+    @torch.compile
+    def step():
+        opt.zero_grad()
+        loss = F.cross_entropy(net(x), y)
+        loss.backward()
+        opt.step()
+        return loss
+
+    losses = [step().item() for _ in range(100)]
+    return losses, [p.tolist() for p in net.parameters()]
+
+
 def test_F7_any_number_of_workers_gives_the_same_bits(monkeypatch):
     monkeypatch.setattr(config, "jit", "1")
-    before, found = torch.get_num_threads(), []
-    nn = torch.nn
-    for workers in (1, 2, 3, 8):
-        torch.set_num_threads(workers)
-        torch.manual_seed(0)
-        net = nn.Sequential(nn.Linear(100, 128), nn.Sigmoid(), nn.Linear(128, 10))
-        opt = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
-        x, y = torch.rand(64, 100), torch.randint(0, 10, (64,))
-
-        @torch.compile
-        def step():
-            opt.zero_grad()
-            loss = F.cross_entropy(net(x), y)
-            loss.backward()
-            opt.step()
-            return loss
-
-        losses = [step().item() for _ in range(100)]
-        found.append([losses, *[p.tolist() for p in net.parameters()]])
+    before = torch.get_num_threads()
+    found = [trained(workers) for workers in (1, 2, 3, 8)]
     torch.set_num_threads(before)
     assert found[0] == found[1] == found[2] == found[3]
