@@ -10,6 +10,7 @@ from ..tensor import Tensor
 from .module import Module
 from .parameter import Parameter
 from .text import block
+from .through import one_by_one, through
 
 
 class _Numbered(Module):
@@ -108,9 +109,7 @@ class Sequential(_Numbered):
         return type(self)(dict(items))
 
     def forward(self, input: Any) -> Any:
-        for module in self:
-            input = module(input)
-        return input
+        return through(self, input) if type(self) is Sequential else one_by_one(self, input)
 
     def __mul__(self, times: int) -> Sequential:
         if not isinstance(times, int):
