@@ -7,6 +7,7 @@ alone, the classes whose instances are followed get descriptors and methods that
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 import sysconfig
 import threading
@@ -445,11 +446,16 @@ def watched() -> Iterator[Watcher]:
     _install()
     watching.watcher = watcher
     before = _other_streams()
+    # What others do when garbage is collected (gc.callbacks) is not the step's doing.
+    collecting = gc.isenabled()
+    gc.disable()
     sys.setprofile(watcher.profile)
     try:
         yield watcher
     finally:
         sys.setprofile(None)
+        if collecting:
+            gc.enable()
         watching.watcher = None
         _remove()
         if watcher.refusal is None and _other_streams() != before:
