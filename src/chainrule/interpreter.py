@@ -18,6 +18,7 @@ from .autodiff import saved_by
 from .errors import AnomalyError, ChainruleError
 from .graph import COMPUTED, Node, Survey, backlog, is_pending, leaf, survey, toposort
 from .holders import out_of_memory
+from .memo import Memo
 from .ops.op import ALL_OPS
 from .scope import context, enter
 
@@ -113,8 +114,7 @@ def _relocated(error: ChainruleError, node: Node) -> ChainruleError:
         context.now = saved
 
 
-_plans: dict[tuple, Plan] = {}
-_MOST_PLANS = 4096
+_plans = Memo(4096, 1_000_000)
 _MOST_NODES = 10_000  # of a graph whose plan is worth remembering
 _depth = attrgetter("depth")
 
@@ -158,9 +158,7 @@ def _plan_for(found: Survey, outputs: list[Node]) -> Plan | None:
 def _remember(key: tuple, plan: Plan, found: Survey) -> None:
     known = set(ALL_OPS)  # others hold functions of the user's in their attrs, each time new ones
     if len(found.order) <= _MOST_NODES and all(n.call or n.op in known for n in found.pending):
-        if len(_plans) >= _MOST_PLANS:
-            _plans.pop(next(iter(_plans)))
-        _plans[key] = plan
+        _plans.remember(key, found.key, plan)
 
 
 def _compute(plan: Plan, found: Survey) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 
 from .. import config
 from ..graph import Node, is_pending, toposort
+from ..memo import Memo
 from ..warning import warn
 
 #: Programs (None where there is none), and graphs that were seen once.  The oldest are dropped.
-_programs: dict[tuple, Callable | None] = {}
-_seen: dict[tuple, None] = {}
-MOST_PROGRAMS = 4096
+_programs = Memo(4096, 1_000_000)
+_seen = Memo(4096, 1_000_000)
 
 
 def make(key: tuple, order: Sequence[Node], wanted: Sequence[int]) -> Callable | None:
@@ -25,16 +25,10 @@ def make(key: tuple, order: Sequence[Node], wanted: Sequence[int]) -> Callable |
     full = (key, tuple(wanted))
     if full not in _programs:
         if config.jit != "1" and full not in _seen:
-            _remember(_seen, full, None)
+            _seen.remember(full, key, None)
             return None
-        _remember(_programs, full, _compiled(order, wanted))
+        _programs.remember(full, key, _compiled(order, wanted))
     return _programs[full]
-
-
-def _remember(table: dict, key: tuple, what: Callable | None) -> None:
-    if len(table) >= MOST_PROGRAMS:
-        table.pop(next(iter(table)))
-    table[key] = what
 
 
 def _compiled(order: Sequence[Node], wanted: Sequence[int]) -> Callable | None:
