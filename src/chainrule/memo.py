@@ -20,6 +20,11 @@ class Memo(dict):
         self._sizes: dict[Any, int] = {}
         self._size = 0
 
+    def clear(self) -> None:
+        super().clear()
+        self._sizes.clear()
+        self._size = 0
+
     def remember(self, key: Any, parts: Any, value: Any) -> None:
         """Keep `value`; `parts` is what makes the key long."""
         self._size += len(parts) - self._sizes.get(key, 0)

@@ -19,6 +19,7 @@ from ..errors import ArgumentError, ArgumentTypeError
 from ..graph import Node, backlog, toposort
 from ..handle import written
 from ..interpreter import kept, run
+from ..memo import Memo
 from ..nn.module import Module
 from ..optim import Optimizer
 from ..tensor import Tensor
@@ -265,7 +266,7 @@ def _as_programs() -> Iterator[list]:
         Program.run = noted  # type: ignore[method-assign]
         Compiled.__call__ = _plainly  # type: ignore[method-assign]
         config.jit, config.anomaly = "1", False
-        interpreter._plans, tier._programs, tier._seen = {}, {}, {}
+        interpreter._plans, tier._programs, tier._seen = (Memo(99, 1_000_000) for _ in range(3))
         yield calls
     finally:
         Program.run, Compiled.__call__ = plain_run, compiled_call  # type: ignore[method-assign]
