@@ -37,7 +37,9 @@ def script(code, **kwargs):
     """Run code in a process of its own; it must end well and soon.  Gives what it printed."""
     head = ("import os, signal, sys, threading, time\n"
             "from chainrule import config\nfrom chainrule.jit.threads import Table\n"
-            "import small_kernels as small\nconfig.set_num_threads(8)\n")
+            "import small_kernels as small\nconfig.set_num_threads(8)\n"
+            # A shell that runs the tests in the background has them ignore it.
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n")
     done = subprocess.run([sys.executable, "-c", head + code], cwd=HERE, capture_output=True,
                           text=True, timeout=60, **kwargs)
     assert done.returncode == 0, done.stderr
