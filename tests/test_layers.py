@@ -26,7 +26,7 @@ FLOORS = [
     {"graph", "template", "holders"},
     {"random", "twister", "printing", "constants"},
     {"shapes", "dtypes", "devices", "errors", "config", "scope", "grad_mode", "version", "files",
-     "warning", "managed", "memo"},
+     "warning", "managed", "memo", "observers"},
 ]
 # What may be imported inside of a function, because it is slow to load or need not be there.
 LATER = {

@@ -21,6 +21,7 @@ from .graph import Node, is_tracked, leaf, toposort
 from .handle import Handle, require_floating, strides_of, written
 from .history import GradFn, RemovableHandle, why
 from .interpreter import run, run_later
+from .observers import observers, tell
 from .ops import elementwise as ew
 from .ops import movement as mv
 from .ops.op import Op
@@ -437,6 +438,8 @@ def backward(
     inputs: Tensor | Iterable[Tensor] | None = None,
 ) -> None:
     """Accumulate the gradients of all leaves, or of `inputs`, into `.grad`."""
+    if observers:
+        tell("backward", tensors)
     wrt = [inputs] if isinstance(inputs, Tensor) else None if inputs is None else list(inputs)
     if wrt == []:
         raise ArgumentError("backward requires inputs, got an empty list (cannot be empty)")
@@ -451,6 +454,8 @@ def backward(
                 _accumulate_grad(tensor, ct, create_graph)
     finally:
         set_grad_mode(saved.grad_enabled)
+    if observers:
+        tell("passed", tensors)
 
 
 def gradients(

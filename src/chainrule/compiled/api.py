@@ -14,6 +14,7 @@ from typing import Any
 from .. import config
 from ..managed import watching
 from ..nn.module import Module
+from ..observers import observers
 from ..tensor import Tensor
 from ..warning import warn
 from .recording import Recording
@@ -43,7 +44,7 @@ class Compiled:
         self._is_warned = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if watching.watcher is not None or watching.mapped:
+        if watching.watcher is not None or watching.mapped or observers:
             return self._function(*args, **kwargs)
         arguments: list[Tensor] = []
         structure = _structure(args, kwargs, arguments) if args or kwargs else ()

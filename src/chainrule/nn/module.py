@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from ..errors import ArgumentError, ArgumentTypeError, NameRejected, ShapeError
 from ..history import RemovableHandle
 from ..managed import Table, changes
+from ..observers import observers, tell
 from ..scope import Frame, Scope, context, leave
 from ..tensor import Tensor
 from . import state
@@ -516,6 +517,8 @@ class Module:
                 param.grad = None
             else:
                 param.grad.detach_().zero_()
+        if observers:
+            tell("zeroed", self)
 
     def _apply(self: M, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> M:
         for child in self.children() if recurse else ():

@@ -14,6 +14,7 @@ from ..history import RemovableHandle
 from ..interrupts import uninterrupted
 from ..managed import managed, options
 from ..methods.create import tensor
+from ..observers import observers, tell
 from ..scope import composite
 from ..tensor import Tensor, run_tensors
 from ..warning import warn
@@ -32,6 +33,8 @@ def _then_run(step: Callable) -> Callable:
 
     @functools.wraps(step)
     def stepped(self: Optimizer, *args, **kwargs):
+        if observers:
+            tell("stepping", self)
         for hook in list(self._step_pre_hooks):
             args, kwargs = hook(self, args, kwargs) or (args, kwargs)
         result = step(self, *args, **kwargs)
@@ -39,6 +42,8 @@ def _then_run(step: Callable) -> Callable:
         run_tensors(self._updated() + _tensors(self.state))
         for hook in list(self._step_post_hooks):
             hook(self, args, kwargs)
+        if observers:
+            tell("stepped", self)
         return result
 
     return stepped
@@ -191,6 +196,8 @@ class Optimizer:
                     p.grad = None
                 elif p.grad is not None:
                     p.grad.detach_().zero_()
+        if observers:
+            tell("zeroed", self)
 
     @_then_run
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
