@@ -112,7 +112,7 @@ def locate() -> tuple[CodeType, int]:
     while True:
         own = own_files.get(code.co_filename)
         if own is None:
-            own = _is_own(code.co_filename)
+            own = is_own(code.co_filename)
         outer = frame.f_back
         if not own or outer is None:
             return (code, frame.f_lasti)
@@ -120,7 +120,8 @@ def locate() -> tuple[CodeType, int]:
         code = frame.f_code
 
 
-def _is_own(filename: str) -> bool:
+def is_own(filename: str) -> bool:
+    """Whether this is a file of chainrule's."""
     own = filename.startswith(_PACKAGE) and filename not in _USER_FILES
     own_files[filename] = own
     return own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import FrameType
@@ -13,7 +14,7 @@ from ..autodiff import is_leaf
 from ..errors import ArgumentTypeError
 from ..graph import Node
 from ..nn.module import Module
-from ..scope import Scope
+from ..scope import Scope, is_own
 from ..tensor import Tensor
 
 # Signs for the few ops that mathematics writes as signs; every other op goes by its name.
@@ -96,6 +97,11 @@ class Names:
     nodes: dict[Node, str] = field(default_factory=dict)
     classes: dict[str, str] = field(default_factory=dict)
 
+    def on(self, other: Mapping[Node, Node]) -> Names:
+        """The same names for the nodes that others are mapped to."""
+        found = {other[node]: name for node, name in self.nodes.items() if node in other}
+        return Names(found, self.classes)
+
     def of_scope(self, scope: Scope) -> str:
         """`fc1: Linear` for a module that the caller can reach, `cross_entropy` for a function."""
         kind = self.classes.get(scope.module) if scope.kind == "module" else None
@@ -116,6 +122,18 @@ def names_of(frame: FrameType | None, given: Mapping[str, Any] | None) -> Names:
                 names.nodes.setdefault(parameter.node, name)
             for name, module in net.named_modules(prefix=type(net).__name__):
                 names.classes.setdefault(name, type(module).__name__)
+    return names
+
+
+def users_names() -> Names:
+    """What is known in all of the user's frames, the innermost first."""
+    names = Names()
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if not is_own(frame.f_code.co_filename):
+            found = names_of(frame, None)
+            names = Names({**found.nodes, **names.nodes}, {**found.classes, **names.classes})
+        frame = frame.f_back
     return names
 
 
