@@ -146,7 +146,7 @@ class Survey:
                 self._look(f"{name}.{attribute}", x.__dict__, attribute)
 
     def _visit_function(self, name: str, x: FunctionType) -> None:
-        own = scope._is_own(x.__code__.co_filename)
+        own = scope.is_own(x.__code__.co_filename)
         if not own and x.__code__ not in self._codes:
             return
         for variable, cell in zip(x.__code__.co_freevars, x.__closure__ or ()):
@@ -200,7 +200,7 @@ class Survey:
         """Whether x is a function that was called, or one of our decorators may have called."""
         if not isinstance(x, FunctionType):
             return False
-        return x.__code__ in self._codes or scope._is_own(x.__code__.co_filename)
+        return x.__code__ in self._codes or scope.is_own(x.__code__.co_filename)
 
     def _visit_attributes(self, name: str, x: Any) -> None:
         table = getattr(x, "__dict__", None)

@@ -227,7 +227,7 @@ class Watcher:
         if event != "call" and event != "c_call":
             return
         code = frame.f_code
-        if scope.own_files.get(code.co_filename, True) and scope._is_own(code.co_filename):
+        if scope.own_files.get(code.co_filename, True) and scope.is_own(code.co_filename):
             return
         if event == "c_call":
             self._called_c(arg, frame)
@@ -276,7 +276,7 @@ def _user_site() -> Site:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         filename = frame.f_code.co_filename
-        if not (scope._is_own(filename) or _is_library(filename) or filename.startswith(_NUMPY)):
+        if not (scope.is_own(filename) or _is_library(filename) or filename.startswith(_NUMPY)):
             return Site(frame.f_code, frame.f_lasti)
         frame = frame.f_back
     return current_site()
