@@ -191,7 +191,7 @@ def compiled() -> Callable | None:
 
 def _interpret(wanted: list[Node]) -> None:
     order = toposort(sorted(wanted, key=_depth), enter=is_pending)
-    waiting = _count_users(order)
+    waiting = count_users(order)
     keep = set(wanted)
     values: dict[Node, np.ndarray] = {}
     with np.errstate(all="ignore"):
@@ -210,7 +210,8 @@ def _interpret(wanted: list[Node]) -> None:
                         del values[x]
 
 
-def _count_users(order: list[Node]) -> dict[Node, int]:
+def count_users(order: list[Node]) -> dict[Node, int]:
+    """How many edges lead from each node of `order` to another one of it."""
     count = dict.fromkeys(order, 0)
     for node in order:
         for x in node.inputs:

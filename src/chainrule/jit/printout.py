@@ -174,7 +174,7 @@ class Printout:
         return row
 
     def _facts(self, step: Step) -> Iterator[str]:
-        for line in self._nodes(step):
+        for line in self.nodes(step):
             yield from _wrapped("       ", line)
         yield from _wrapped("       reads ", self._arrays(step.reads))
         yield from _wrapped("       writes ", self._arrays(step.writes))
@@ -183,7 +183,7 @@ class Printout:
         if step.kernel.kind == "host":
             yield from _wrapped("       since ", reason(self.program, step.writes[0]))
 
-    def _nodes(self, step: Step) -> Iterator[str]:
+    def nodes(self, step: Step) -> Iterator[str]:
         """The nodes, by the line that recorded them."""
         groups: dict[tuple[str, str], tuple[list[Node], list[Node]]] = {}
         members = sorted((m.node for m in step.kernel.members), key=self._position)
@@ -204,9 +204,13 @@ class Printout:
     def _position(self, node: Node) -> int:
         return self.program.fusion.position.get(node, 0)
 
+    def texts(self, nodes: Iterable[Node]) -> list[str]:
+        """Arrays by name and shape."""
+        found = [f"{self.name.get(x, x.name)} {x.spec!r}" for x in nodes]
+        return list(dict.fromkeys(found))  # two numbers may be equal
+
     def _arrays(self, nodes: Iterable[Node]) -> str:
-        found = [f"{self.name.get(x, x.name)} {x.spec!r}".replace(" ", HARD) for x in nodes]
-        found = list(dict.fromkeys(found))  # two numbers may be equal
+        found = [text.replace(" ", HARD) for text in self.texts(nodes)]
         more = [f"{len(found) - MOST_ARRAYS} more"] * (len(found) > MOST_ARRAYS)
         return ", ".join([*found[:MOST_ARRAYS], *more]) or "nothing"
 

@@ -2,6 +2,7 @@
 
 from .curve import draw_curve
 from .drawing import draw, draw_steps
+from .snapshot import snapshot
 from .text import show
 
-__all__ = ["draw", "draw_curve", "draw_steps", "show"]
+__all__ = ["draw", "draw_curve", "draw_steps", "show", "snapshot"]

@@ -60,14 +60,22 @@ def draw(
     >>> [svg.count(f">{number}<") for number in ("3.00", "6.00", "9.00")]
     [4, 1, 1]
     """
-    node = node_of("draw", tensor)
+    node_of("draw", tensor)
     known = names_of(sys._getframe(1), names)
-    picture = picture_of(node, known, limit, depth)
-    facts = facts_of(tensor, picture.order, backward) if values else Facts()
-    svg = _Drawing(picture, facts, title or _title(node, known)).svg(facts)
+    svg = drawn(tensor, known, backward, values, title, limit, depth)
     if path is not None:
         write(path, svg)
     return svg
+
+
+def drawn(
+    tensor: Tensor, known: Names, backward: bool | None = None, values: bool = True,
+    title: str | None = None, limit: int = 24, depth: int | None = None,
+) -> str:
+    """What `draw` returns, for names that are known already."""
+    picture = picture_of(tensor.node, known, limit, depth)
+    facts = facts_of(tensor, picture.order, backward) if values else Facts()
+    return _Drawing(picture, facts, title or _title(tensor.node, known)).svg(facts)
 
 
 def draw_steps(

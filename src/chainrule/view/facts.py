@@ -6,7 +6,9 @@ program prints afterwards is what it would have printed without the drawing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +17,7 @@ from ..autodiff import is_leaf
 from ..backprop import BackProp
 from ..errors import GradError
 from ..graph import Node, is_pending, toposort
-from ..interpreter import evaluate
+from ..interpreter import count_users, evaluate
 from ..rewrite import share
 from ..tensor import Tensor
 
@@ -52,14 +54,42 @@ def facts_of(tensor: Tensor, order: list[Node], backward: bool | None) -> Facts:
 
 def _evaluate_aside(nodes: list[Node]) -> list[np.ndarray]:
     """The values of `nodes`, in a table of their own."""
+    found: dict[int, np.ndarray] = {}
+    visit_aside(nodes, lambda places, value, seconds: found.update(dict.fromkeys(places, value)))
+    return [found[i] for i in range(len(nodes))]
+
+
+def visit_aside(
+    nodes: list[Node], visit: Callable[[list[int], np.ndarray, float], object]
+) -> None:
+    """Compute `nodes`, and show each value once: visit(its places in `nodes`, value, seconds).
+
+    A value is dropped after its last user, so that a large graph needs no more memory than its
+    training step.  Equal nodes are computed once, and are one visit.  What has a value already is
+    only shown, and took no time.
+    """
     # A gradient that is a single share of its node is recorded twice, and computed once.
-    wanted = share(nodes)
+    places: dict[Node, list[int]] = defaultdict(list)
+    for i, node in enumerate(share(nodes)):
+        places[node].append(i)
+    for node in [n for n in places if n.value is not None]:
+        visit(places[node], node.value, 0.0)
+    order = toposort(places, enter=is_pending)
+    waiting = count_users(order)
     values: Values = {}
     with np.errstate(all="ignore"):
-        for node in toposort(wanted, enter=is_pending):
+        for node in order:
             inputs = [values[x] if x.value is None else x.value for x in node.inputs]
-            values[node] = evaluate(node, inputs)
-    return [values[n] if n.value is None else n.value for n in wanted]
+            start = time.perf_counter()
+            values[node] = value = evaluate(node, inputs)
+            seconds = time.perf_counter() - start
+            if node in places:
+                visit(places[node], value, seconds)
+            for x in (*node.inputs, node):
+                if x in values:
+                    waiting[x] -= x is not node
+                    if not waiting[x]:
+                        del values[x]
 
 
 def stages(order: list[Node], facts: Facts) -> Iterator[Facts]:

@@ -16,10 +16,10 @@ from ..observers import Observer
 from .labels import Names, users_names
 
 
-def copied(outputs: Iterable[Node]) -> dict[Node, Node]:
+def copied(outputs: Iterable[Node], *, values: bool = True) -> dict[Node, Node]:
     """For every node that `outputs` were made from, its copy.  Nothing of a copy is freed.
 
-    A computed node whose inputs were let go becomes a leaf of the copy that keeps its op's name.
+    Without `values` only what cannot be computed again has its value.
 
     >>> import chainrule as torch
     >>> x = torch.tensor(2.0, requires_grad=True)
@@ -32,7 +32,9 @@ def copied(outputs: Iterable[Node]) -> dict[Node, Node]:
     made: dict[Node, Node] = {}
     for node in toposort(outputs):
         inputs = tuple([made[x] for x in node.inputs])
-        made[node] = _copy(node, inputs)
+        made[node] = new = _copy(node, inputs)
+        if values or node.op is None or not inputs:
+            new.value = node.value
     return made
 
 
@@ -40,7 +42,7 @@ def _copy(node: Node, inputs: tuple[Node, ...]) -> Node:
     # COMPUTED: nobody is to run a copy because it waits for many others.
     new = Node(node.op, inputs, node.attrs, node.spec, node.requires_grad, node.site, node.scope,
                COMPUTED)
-    new.value, new.lost, new.owner = node.value, node.lost, node.owner
+    new.lost, new.owner = node.lost, node.owner
     return new
 
 

@@ -68,12 +68,18 @@ def arrange(items: list[Item], links: list[Link]) -> tuple[float, float]:
 
     The drawing's upper left corner is (0, 0).  The links must not form a cycle.
     """
-    assign_columns(items, links)
-    columns = _bend_links(items, links)
-    _reduce_crossings(columns, links)
+    columns = columns_of(items, links)
     _spread_ports(columns, links)
     _straighten(columns, links)
     return _place(columns, links)
+
+
+def columns_of(items: list[Item], links: list[Link]) -> list[list[Item]]:
+    """What does not depend on any size: the columns, their order, and the bends of the links."""
+    assign_columns(items, links)
+    columns = _bend_links(items, links)
+    _reduce_crossings(columns, links)
+    return columns
 
 
 # ------------------------------------------------------------------------------ columns

@@ -60,7 +60,7 @@ class Region:
 
 
 @dataclass(eq=False)
-class _Level:
+class Level:
     """What one group holds, before and after it is arranged."""
 
     path: Path
@@ -82,10 +82,10 @@ def layout(
     outside) is dissolved into its parent: it has no region.
     """
     paths = {box: box.group for box in boxes}
-    routes = _routes(paths, edges)
-    while cyclic := _groups_on_cycles(levels := _levels(paths, edges, routes)):
+    routes = routes_of(paths, edges)
+    while cyclic := _groups_on_cycles(levels := levels_of(paths, edges, routes)):
         paths = {box: _without(path, cyclic) for box, path in paths.items()}
-        routes = _routes(paths, edges)
+        routes = routes_of(paths, edges)
     for level in sorted(levels.values(), key=lambda level: -len(level.path)):
         _arrange(level, levels, titles or {})
     for level in sorted(levels.values(), key=lambda level: len(level.path)):
@@ -107,7 +107,7 @@ def _without(path: Path, dissolved: set[Path]) -> Path:
 # ------------------------------------------------------------------------------ from edges to links
 
 
-def _routes(paths: dict[Box, Path], edges: Sequence[Edge]) -> dict[Edge, list[tuple]]:
+def routes_of(paths: dict[Box, Path], edges: Sequence[Edge]) -> dict[Edge, list[tuple]]:
     """For each edge its way as (level's path, item it leaves, item it enters)."""
     routes = {}
     for edge in edges:
@@ -128,30 +128,30 @@ def _routes(paths: dict[Box, Path], edges: Sequence[Edge]) -> dict[Edge, list[tu
     return routes
 
 
-def _link_key(edge: Edge, step: tuple) -> object:
+def link_key(edge: Edge, step: tuple) -> object:
     """Edges from the same box share their way until they part, the last step is an edge's own."""
     _, _, entering = step
     return edge if entering is edge.head else (edge.tail, entering)
 
 
-def _levels(
+def levels_of(
     paths: dict[Box, Path], edges: Sequence[Edge], routes: dict[Edge, list[tuple]]
-) -> dict[Path, _Level]:
-    levels = {(): _Level(())}
+) -> dict[Path, Level]:
+    levels = {(): Level(())}
     for box, path in paths.items():
         for depth in range(len(path)):
-            levels.setdefault(path[: depth + 1], _Level(path[: depth + 1]))
+            levels.setdefault(path[: depth + 1], Level(path[: depth + 1]))
             levels[path[:depth]].items.setdefault(path[: depth + 1], Item(0, 0, path[: depth + 1]))
         levels[path].items[box] = Item(box.width, box.height, box, clearance=box.clearance)
     shared: dict[object, int] = defaultdict(int)
     for edge in edges:
         for step in routes[edge]:
-            shared[step[0], _link_key(edge, step)] += 1
+            shared[step[0], link_key(edge, step)] += 1
     for edge in edges:
         label = edge.label
         for step in routes[edge]:
             path, leaving, entering = step
-            key = _link_key(edge, step)
+            key = link_key(edge, step)
             tail, head = (_item(levels[path], end) for end in (leaving, entering))
             link = levels[path].links.setdefault(key, Link(tail, head, key))
             if label and shared[path, key] == 1:
@@ -159,7 +159,7 @@ def _levels(
     return levels
 
 
-def _item(level: _Level, end: object) -> Item:
+def _item(level: Level, end: object) -> Item:
     """The item of a box or group, or the port through which edges from a box cross the border."""
     if end not in level.items:
         inward = end[0] == "in"  # type: ignore[index]
@@ -167,7 +167,7 @@ def _item(level: _Level, end: object) -> Item:
     return level.items[end]
 
 
-def _groups_on_cycles(levels: dict[Path, _Level]) -> set[Path]:
+def _groups_on_cycles(levels: dict[Path, Level]) -> set[Path]:
     """Groups that hold edges both towards and from something outside: they cannot be one box."""
     found = set()
     for level in levels.values():
@@ -181,7 +181,7 @@ def _groups_on_cycles(levels: dict[Path, _Level]) -> set[Path]:
 # ------------------------------------------------------------------------------ positions
 
 
-def _arrange(level: _Level, levels: dict[Path, _Level], titles: dict[Path, float]) -> None:
+def _arrange(level: Level, levels: dict[Path, Level], titles: dict[Path, float]) -> None:
     """Lay out one group whose inner groups are done."""
     for key, item in level.items.items():
         if key in levels:
@@ -201,7 +201,7 @@ def _arrange(level: _Level, levels: dict[Path, _Level], titles: dict[Path, float
         level.width, level.height = width, height
 
 
-def _become_box(item: Item, inner: _Level, outer: _Level) -> None:
+def _become_box(item: Item, inner: Level, outer: Level) -> None:
     """A finished group is an item with its ports where its own links cross the border."""
     item.width, item.height = inner.width, inner.height
     item.ports = {}
@@ -214,7 +214,7 @@ def _become_box(item: Item, inner: _Level, outer: _Level) -> None:
             item.ports["in", link.key] = at["in", tail_box]
 
 
-def _all_items(level: _Level) -> list[Item]:
+def _all_items(level: Level) -> list[Item]:
     return [*level.items.values(), *(b for link in level.links.values() for b in link.bends)]
 
 
@@ -224,7 +224,7 @@ def _move(item: Item, across: float, down: float) -> None:
     item.lane = (item.lane[0] + across, item.lane[1] + across)
 
 
-def _settle(level: _Level, levels: dict[Path, _Level]) -> None:
+def _settle(level: Level, levels: dict[Path, Level]) -> None:
     """Turn positions within a level into positions on the page; its parent is settled already."""
     for item in _all_items(level):
         _move(item, level.left, level.top)
@@ -237,13 +237,13 @@ def _settle(level: _Level, levels: dict[Path, _Level]) -> None:
 
 
 def _join(
-    edges: Sequence[Edge], routes: dict[Edge, list[tuple]], levels: dict[Path, _Level]
+    edges: Sequence[Edge], routes: dict[Edge, list[tuple]], levels: dict[Path, Level]
 ) -> None:
     """String together the pieces of every edge.  Its label lies where it was given room."""
     for edge in edges:
         edge.points = []
         for step in routes[edge]:
-            link = levels[step[0]].links[_link_key(edge, step)]
+            link = levels[step[0]].links[link_key(edge, step)]
             if link.label:
                 edge.label_at = (link.bends[0].x, link.bends[0].y)
             if link.tail.key is edge.tail:

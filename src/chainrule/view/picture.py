@@ -84,7 +84,7 @@ def picture_of(
     """
     order = forward_order(output)
     folded = {n: f"{n.value.item():.4g}" for n in order if is_constant(n, names)}
-    scopes, called = _scopes(order, names.nodes)
+    scopes, called = scopes_of(order, names.nodes)
     if depth is None:
         depths = _readable(scopes, set(folded), limit)
     else:
@@ -123,7 +123,7 @@ def _holds_module(path: Scopes, i: int) -> bool:
 # ------------------------------------------------------------------------------ scopes
 
 
-def _scopes(
+def scopes_of(
     order: list[Node], names: Mapping[Node, str]
 ) -> tuple[dict[Node, Scopes], dict[Node, str]]:
     """For every node the regions around it, outermost first; and the functions of a single op.

@@ -72,10 +72,10 @@ def show(
     if values or backward:
         facts = facts_of(tensor, order, backward)
     number = {node: f"%{i}" for i, node in enumerate(order)}
-    text = _table([_line(node, number, known, facts) for node in order])
+    text = table([_line(node, number, known, facts) for node in order])
     if backward:
         steps = [_step(n, number, facts) for n in reversed(order) if inputs_of(n)]
-        text += "\n\nbackward\n" + _table([step for step in steps if step])
+        text += "\n\nbackward\n" + table([step for step in steps if step])
     print(text, file=file)
 
 
@@ -126,7 +126,7 @@ def _number(array: np.ndarray | None) -> str:
     return f"norm {norm(array):.4g}"
 
 
-def _table(rows: list[list[str]]) -> str:
+def table(rows: list[list[str]]) -> str:
     """Columns two spaces apart, the first two one."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
