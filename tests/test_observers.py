@@ -59,3 +59,39 @@ def test_compiled_steps_are_told_too():
         step(torch.ones(1, 3))
     assert [event for event, _ in log.seen] == [
         "zeroed", "backward", "passed", "stepping", "stepped"]
+
+
+class Calls(Log):
+    needs_recording = False
+
+    def calling(self, compiled):
+        self.seen.append(("calling", compiled.__name__))
+
+    def called(self, call):
+        self.seen.append(("called", call[1].shape))
+
+
+def test_compiled_steps_stay_compiled_for_who_can_do_without_recording():
+    net = torch.nn.Linear(3, 2)
+    step = torch.compile(step_of(net, torch.optim.SGD(net.parameters(), lr=0.01)))
+    log = Calls()
+    with observed(log):
+        for _ in range(5):
+            step(torch.ones(1, 3))
+    inside = ["zeroed", "backward", "passed", "stepping", "stepped"]
+    assert [event for event, _ in log.seen] == [
+        "calling", *inside, "called", *4 * ["calling", "called"]]
+    assert log.seen[-1] == ("called", ()) and len(step._replays) == 1
+
+
+def test_looking_on_changes_no_bit_of_a_compiled_step():
+    def losses(watched):
+        torch.manual_seed(0)
+        net = torch.nn.Linear(8, 1)
+        step = torch.compile(step_of(net, torch.optim.Adam(net.parameters(), lr=0.01)))
+        x = torch.randn(40, 8)
+        with observed(*[Calls()] * watched):
+            found = [step(x[i : i + 8]).item().hex() for i in (0, 8, 16, 24, 0, 8, 16, 24)]
+        return found, net.weight.tolist()
+
+    assert losses(0) == losses(1)

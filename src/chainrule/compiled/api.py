@@ -14,7 +14,7 @@ from typing import Any
 from .. import config
 from ..managed import watching
 from ..nn.module import Module
-from ..observers import observers
+from ..observers import observers, tell
 from ..tensor import Tensor
 from ..warning import warn
 from .recording import Recording
@@ -44,8 +44,19 @@ class Compiled:
         self._is_warned = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if watching.watcher is not None or watching.mapped or observers:
+        if watching.watcher is not None or watching.mapped:
             return self._function(*args, **kwargs)
+        return self._observed(args, kwargs) if observers else self._call(args, kwargs)
+
+    def _observed(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        if any(observer.needs_recording for observer in observers):
+            return self._function(*args, **kwargs)
+        tell("calling", self)
+        result = self._call(args, kwargs)
+        tell("called", (self, result))
+        return result
+
+    def _call(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         arguments: list[Tensor] = []
         structure = _structure(args, kwargs, arguments) if args or kwargs else ()
         with self._lock:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..observers import observers, tell
 from ..tensor import Tensor
 
 try:
@@ -70,7 +71,10 @@ class SummaryWriter:
         double_precision: bool = False,
     ) -> None:
         """One point of the curve `tag`: a number or a tensor with one element."""
-        self._add(self.log_dir, scalar_pb(tag, _number(scalar_value)), global_step, walltime)
+        value = _number(scalar_value)
+        self._add(self.log_dir, scalar_pb(tag, value), global_step, walltime)
+        if observers:
+            tell("logged", (tag, value, global_step))
 
     def add_scalars(
         self,
