@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from .figure import cells_of, colours
+from .figure import cells_of, levels_of
 from .labels import short, summary
 from .svg import png
 
 BINS = 16
 MOST_NUMBERS = 32  # of an array whose elements are written out
+MOST_PIXELS = 64
 
 
 def array_facts(array: np.ndarray, image: str = "") -> dict[str, Any]:
@@ -29,37 +30,31 @@ def array_facts(array: np.ndarray, image: str = "") -> dict[str, Any]:
     >>> facts["min"], facts["max"], facts["zeros"], facts["inf"], facts["data"]
     (-4.0, 3.0, 0.25, 1, [0.0, 3.0, -4.0, 'inf'])
     """
-    facts: dict[str, Any] = {"shape": list(array.shape), "text": text_of(array)}
+    facts: dict[str, Any] = {"shape": list(array.shape)}
     if not array.size:
-        return facts
+        return facts | {"text": summary(array)}
     if array.size == 1:
         facts["number"] = number(array.item())
     flat = array.reshape(-1).astype(np.float64)
-    finite = flat if np.isfinite(flat).all() else flat[np.isfinite(flat)]
-    facts |= _moments(flat, finite)
-    facts["zeros"] = _share(flat)
+    known = np.isfinite(flat)
+    finite = flat if known.all() else flat[known]
+    norm = _norm(flat)
+    plain = array.size == 1 or array.dtype.kind in "biu"
+    facts["text"] = summary(array) if plain else f"norm {short(norm)}"
+    facts |= {"norm": number(_rounded(norm)), **_moments(finite)}
+    facts["zeros"] = round(1 - float(np.count_nonzero(flat)) / flat.size, 6)
     facts["nan"] = int(np.isnan(flat).sum()) if finite.size < flat.size else 0
     facts["inf"] = flat.size - finite.size - facts["nan"]
     if array.size <= MOST_NUMBERS:
         facts["data"] = [number(x) for x in array.reshape(-1).tolist()]
-    if array.size > 1:
+    if array.size > 1 and finite.size:
         facts["hist"] = _histogram(finite)
     if image:
-        facts["image"] = png(colours(cells_of(array), image))
-    return {key: fact for key, fact in facts.items() if fact or key == "number" or key in _ALWAYS}
+        facts["image"] = _picture(array, image)
+    return {key: fact for key, fact in facts.items() if fact or key in _ALWAYS}
 
 
-_ALWAYS = ("min", "max", "mean", "norm", "shape")
-
-
-def text_of(array: np.ndarray) -> str:
-    """An array in a few characters: `0.73`, `norm 1.2`, `0 to 9`.
-
-    >>> text_of(np.array([3.0, 4.0]))
-    'norm 5.00'
-    """
-    plain = array.size == 1 or not array.size or array.dtype.kind in "biu"
-    return summary(array) if plain else f"norm {short(_norm(array.astype(np.float64).ravel()))}"
+_ALWAYS = ("number", "min", "max", "mean", "norm", "shape")
 
 
 def number(x: float) -> float | int | str:
@@ -71,41 +66,53 @@ def number(x: float) -> float | int | str:
     return "nan" if x != x else "inf" if x > 0 else "-inf"
 
 
-def _moments(flat: np.ndarray, finite: np.ndarray) -> dict[str, Any]:
-    found = {"norm": _norm(flat)}
-    if finite.size:
-        mean = float(finite.mean())
-        found |= {"min": float(finite.min()), "max": float(finite.max()), "mean": mean,
-                  "std": _norm(finite - mean) / math.sqrt(finite.size)}
+def _moments(finite: np.ndarray) -> dict[str, Any]:
+    if not finite.size:
+        return {}
+    mean = float(finite.mean())
+    found = {"min": float(finite.min()), "max": float(finite.max()), "mean": mean,
+             "std": _norm(finite - mean) / math.sqrt(finite.size)}
     return {name: number(_rounded(x)) for name, x in found.items()}
 
 
 def _rounded(x: float) -> float:
-    """To the 9 digits that tell float32 numbers apart; a page has thousands of them."""
-    return float(f"{x:.9g}")
+    """To the 8 digits that float32 numbers are worth; a page has thousands of them."""
+    return float(f"{x:.8g}")
 
 
 def _norm(flat: np.ndarray) -> float:
-    """The Euclidean length, scaled so that no square overflows."""
+    """The Euclidean length, scaled where squares overflow.  Not a dot product: for one, all cores
+    would be woken and waited for."""
     with np.errstate(all="ignore"):
-        largest = float(np.abs(flat).max(initial=0.0))
-        if not largest or not math.isfinite(largest):
-            return largest
-        scaled = flat / largest
-        return largest * math.sqrt(float(scaled @ scaled))
-
-
-def _share(flat: np.ndarray) -> float:
-    return round(1 - float(np.count_nonzero(flat)) / flat.size, 6)
+        length = math.sqrt(float(np.square(flat).sum()))
+        if math.isfinite(length) or not np.isfinite(flat).all():
+            return length
+        largest = float(np.abs(flat).max())
+        return largest * math.sqrt(float(np.square(flat / largest).sum()))
 
 
 def _histogram(finite: np.ndarray) -> list[int]:
     """How many elements lie in each of BINS equal parts of the range."""
-    if not finite.size:
-        return []
     low, high = float(finite.min()), float(finite.max())
     span = high - low
     if not span or not math.isfinite(span):
         return [finite.size] + [0] * (BINS - 1)
     places = ((finite - low) * (BINS / span)).astype(np.intp)
     return np.bincount(np.minimum(places, BINS - 1), minlength=BINS).tolist()
+
+
+def _picture(array: np.ndarray, role: str) -> str:
+    """A tile of at most MOST_PIXELS a side, in the colours of its role; a colour image as it is."""
+    if array.ndim == 4 and array.shape[1] == 3 and role == "value":
+        return png(_colour_image(array[0].transpose(1, 2, 0)))
+    cells = cells_of(array)
+    down, across = (math.ceil(n / MOST_PIXELS) for n in cells.shape)
+    levels, palette = levels_of(cells[::down, ::across], role)
+    return png(levels, palette)
+
+
+def _colour_image(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) of any range as bytes: the darkest number black, the brightest white."""
+    low, high = np.nanmin(image), np.nanmax(image)
+    shades = np.nan_to_num((image - low) / ((high - low) or 1.0))
+    return (255 * shades).round().astype(np.uint8)

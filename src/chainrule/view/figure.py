@@ -122,14 +122,24 @@ def _thinned(matrix: np.ndarray) -> np.ndarray:
     return matrix[::down, ::across]
 
 
-def colours(cells: np.ndarray, role: str) -> np.ndarray:
-    """Red, green, blue of each cell: its share of the largest magnitude, its sign as the hue."""
+def levels_of(cells: np.ndarray, role: str) -> tuple[np.ndarray, np.ndarray]:
+    """(level of each cell, the 256 colours of the levels): its share of the largest magnitude, its
+    sign as the hue.  Level 128 is zero, level 0 what is no number."""
     known = np.isfinite(cells)
     largest = np.abs(cells[known]).max(initial=0.0) or 1.0
     share = np.where(known, cells, 0.0) / largest
-    hue = np.where((share > 0)[..., None], _POSITIVE[role], _NEGATIVE[role])
-    mixed = _ZERO + np.abs(share)[..., None] * (hue - np.array(_ZERO))
-    pixels = np.where(known[..., None], mixed, _NAN).round().astype(np.uint8)
+    levels = np.where(known, 128 + 127 * share, 0).round().astype(np.uint8)
+    part = (np.arange(256) - 128) / 127
+    hue = np.where((part > 0)[:, None], _POSITIVE[role], _NEGATIVE[role])
+    palette = _ZERO + np.minimum(np.abs(part), 1)[:, None] * (hue - np.array(_ZERO))
+    palette[0] = _NAN
+    return levels, palette.round().astype(np.uint8)
+
+
+def colours(cells: np.ndarray, role: str) -> np.ndarray:
+    """Red, green, blue of each cell, large enough to be seen."""
+    levels, palette = levels_of(cells, role)
+    pixels = palette[levels]
     # Few cells are enlarged here, since not every viewer leaves them sharp when it does that.
     for axis, n in enumerate(cells.shape):
         pixels = pixels.repeat(math.ceil(MOST_CELLS / n), axis)

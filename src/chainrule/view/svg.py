@@ -161,13 +161,18 @@ def write(path: str | os.PathLike, text: str) -> None:
     write_atomically(path, text.encode())
 
 
-def png(pixels: np.ndarray) -> str:
-    """A (height, width, 3) uint8 array as a `data:` URI."""
-    height, width, _ = pixels.shape
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # a filter byte before each row: none
-    rows[:, 1:] = pixels.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 9)), (b"IEND", b""))
+def png(pixels: np.ndarray, palette: np.ndarray | None = None) -> str:
+    """A (height, width, 3) uint8 array as a `data:` URI; with a (256, 3) palette, a (height, width)
+    array of its rows."""
+    height, width = pixels.shape[:2]
+    flat = pixels.reshape(height, -1)
+    rows = np.zeros((height, 1 + flat.shape[1]), np.uint8)  # a filter byte before each row: none
+    rows[:, 1:] = flat
+    kind = 2 if palette is None else 3
+    header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 9)), (b"IEND", b"")]
+    if palette is not None:
+        chunks.insert(1, (b"PLTE", palette.tobytes()))
     data = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
     return "data:image/png;base64," + base64.b64encode(data).decode()
 
