@@ -13,7 +13,8 @@ ASSETS = Path(__file__).parent / "assets"
 # Each script is a block of its own in one function; `app` is all they share.
 SCRIPTS = (
     "core.js", "place.js", "figures.js", "camera.js", "graph.js", "colours.js", "kernels.js",
-    "bar.js", "panel.js", "stepper.js", "memory.js", "lists.js", "main.js",
+    "bar.js", "numbers.js", "rules.js", "panel.js", "stepper.js", "memory.js", "lists.js",
+    "main.js",
 )  # fmt: skip
 STYLES = ("page.css", "panels.css")
 
