@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .svg import escape
-from .text import table
+from .table import table
 
 Data = dict[str, Any]
 MEASURED = ("us", "kernels", "text")  # what another run, or machine, finds otherwise

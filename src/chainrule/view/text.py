@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
@@ -16,6 +17,8 @@ from .facts import Facts, facts_of
 from .kernels import kernels_text
 from .labels import einsum_text, names_of, node_of, norm
 from .picture import forward_order, inputs_of
+from .snapshot import Snapshot
+from .table import table
 
 MOST_NUMBERS = 4
 
@@ -30,6 +33,10 @@ def show(
     file: TextIO | None = None,
 ) -> None:
     """Print the graph that `tensor` was made from: inputs before users, one node a line.
+
+    `show(loss, "out.html")` writes it as a page instead, in one file: every value and gradient,
+    folded by modules, forward and backward gate by gate.  The ending says what is written: .html,
+    .svg, .json, .dot, .mmd (Mermaid) or .txt; see `snapshot`.
 
     A line holds number, name, op with its inputs and attrs, dtype and shape, the value, the line
     of your program, and the module and function it was recorded in; `leaf*` requires grad.  Only
@@ -63,9 +70,13 @@ def show(
         variables = {**frame.f_globals, **frame.f_locals, **(names or {})}
         print(kernels_text(tensor, inputs, variables, kernels), file=file)
         return
+    if len(inputs) == 1 and isinstance(inputs[0], (str, os.PathLike)):
+        Snapshot(node_of("show", tensor), names_of(frame, names)).save(inputs[0])
+        return
     if inputs:
         raise ArgumentTypeError(f"show requires one Tensor, got {1 + len(inputs)} arguments",
-                                hint="kernels=True takes a module and its inputs")
+                                hint="a second one may be a file to write, as out.html; "
+                                "kernels=True takes a module and its inputs")
     order = forward_order(node_of("show", tensor))
     known = names_of(frame, names).nodes
     facts = Facts({n: n.value for n in order if n.value is not None})
@@ -124,13 +135,3 @@ def _number(array: np.ndarray | None) -> str:
     if array.ndim == 1 and 0 < array.size <= MOST_NUMBERS:
         return "[" + " ".join(f"{v:.4g}" for v in array.tolist()) + "]"
     return f"norm {norm(array):.4g}"
-
-
-def table(rows: list[list[str]]) -> str:
-    """Columns two spaces apart, the first two one."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        first, *rest = [cell.ljust(width) for cell, width in zip(row, widths)]
-        lines.append(f"{first} {'  '.join(rest)}".rstrip())
-    return "\n".join(lines)
