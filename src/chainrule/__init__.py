@@ -159,7 +159,7 @@ def typename(obj) -> str:
 _LATER = {
     "distributed": None, "distributions": None, "onnx": None, "testing": None, "view": None,
     "compile": "compiled", "compiler": "compiled", "draw": "view", "show": "view",
-    "snapshot": "view",
+    "snapshot": "view", "trace_nan": "view",
 }
 
 
@@ -168,3 +168,7 @@ def __getattr__(name: str):
         module = _importlib.import_module(f".{_LATER[name] or name}", __name__)
         return getattr(module, name) if _LATER[name] else module
     raise _missing_name("module 'torch'", name, [*globals(), *_LATER])
+
+
+if config.show:
+    _importlib.import_module(".view.after", __name__).begin(config.show)

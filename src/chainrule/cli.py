@@ -1,4 +1,4 @@
-"""`chainrule run | demo`; `python -m chainrule` is the same command.
+"""`chainrule run | show | demo`; `python -m chainrule` is the same command.
 
 `run` executes an unchanged PyTorch script as `python` would, with chainrule's modules under
 PyTorch's names.
@@ -14,7 +14,8 @@ import io
 import os
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType, SimpleNamespace, TracebackType
 from typing import Any
@@ -149,7 +150,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="chainrule", description="Back-propagation on a graph that can be seen.")
     parser.add_argument("--version", action="version", version=f"chainrule {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run | demo")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run | show | demo")
     runner = commands.add_parser(
         "run",
         help="run a PyTorch script, unchanged, on chainrule",
@@ -157,6 +158,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     # PARSER keeps everything behind the script for the script, options and `--` included.
     runner.add_argument(
+        "script", nargs=argparse.PARSER, metavar="script.py", help="the file, then its arguments"
+    )
+    shower = commands.add_parser(
+        "show",
+        help="run a script, then write its last step as a page one can look at",
+        usage="chainrule show [-o out.html] script.py [args ...]",
+    )
+    shower.add_argument("-o", "--out", metavar="FILE", help="default: the script's name, .html")
+    shower.add_argument(
         "script", nargs=argparse.PARSER, metavar="script.py", help="the file, then its arguments"
     )
     commands.add_parser("demo", help="watch a network learn real scanned digits", add_help=False)
@@ -169,9 +179,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[:1] == ["demo"]:
         return importlib.import_module("chainrule.demo").main(argv[1:]) or 0
     parser = _parser()
-    script, *args = parser.parse_args(argv).script
+    given = parser.parse_args(argv)
+    script, *args = given.script
     install()
+    with _shown(given):
+        try:
+            return run(script, args)
+        except OSError as error:
+            parser.exit(2, f"chainrule {given.command}: cannot open {script!r}: {error.strerror}\n")
+
+
+@contextmanager
+def _shown(given: argparse.Namespace) -> Iterator[None]:
+    """For `show`, look on while the script runs; the page is written even if it fails."""
+    if given.command != "show":
+        yield
+        return
+    name = os.path.splitext(os.path.basename(given.script[0]))[0]
+    out = given.out or f"{name}.html"
+    end = importlib.import_module("chainrule.view.after").begin(out)
     try:
-        return run(script, args)
-    except OSError as error:
-        parser.exit(2, f"chainrule run: cannot open {script!r}: {error.strerror}\n")
+        yield
+    finally:
+        print(f"chainrule show: {end()}", file=sys.stderr)

@@ -69,3 +69,6 @@ def _user_cache() -> str:
 
 # When graphs are compiled: "0" never, "1" at first sight, "auto" at the second.
 jit = os.environ.get("CHAINRULE_JIT", "auto")
+
+# The file in which the graph of a script's last step is shown when it ends (view/after.py).
+show = os.environ.get("CHAINRULE_SHOW", "")

@@ -47,7 +47,8 @@ def _line(node: Data) -> list[str]:
     gradient = node.get("gradient")
     return [
         f"%{node['id']} {node.get('name', '')}".rstrip(), f"= {call}",
-        f"{node['dtype']}[{','.join(map(str, node['shape']))}]", node["value"]["text"],
+        f"{node['dtype']}[{','.join(map(str, node['shape']))}]" if "dtype" in node else "",
+        node["value"]["text"] if "value" in node else "",
         f"d {gradient['text']}" if gradient else "",
         f"{node['file']}:{node['line']}", node.get("source", ""),
     ]

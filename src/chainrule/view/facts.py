@@ -47,12 +47,12 @@ def facts_of(tensor: Tensor, order: list[Node], backward: bool | None) -> Facts:
         arriving = {node: found.gradient(node) for node in order}
         gradients = {node: ct.node for node, ct in arriving.items() if ct is not None}
         shares = {(edge.node, edge.index): edge.downstream.node for edge in found.edges()}
-    known = iter(_evaluate_aside([*order, *gradients.values(), *shares.values()]))
+    known = iter(evaluate_aside([*order, *gradients.values(), *shares.values()]))
     # Each zip ends with its keys, and leaves the next values to the next.
     return Facts(dict(zip(order, known)), dict(zip(gradients, known)), dict(zip(shares, known)))
 
 
-def _evaluate_aside(nodes: list[Node]) -> list[np.ndarray]:
+def evaluate_aside(nodes: list[Node]) -> list[np.ndarray]:
     """The values of `nodes`, in a table of their own."""
     found: dict[int, np.ndarray] = {}
     visit_aside(nodes, lambda places, value, seconds: found.update(dict.fromkeys(places, value)))

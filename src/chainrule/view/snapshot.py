@@ -24,6 +24,7 @@ from ..history import why
 from ..tensor import Tensor
 from . import exports
 from .arrays import array_facts
+from .cost import flops
 from .drawing import drawn
 from .facts import visit_aside
 from .groups import Group, group_tree
@@ -72,19 +73,21 @@ class Snapshot:
     """What `snapshot(tensor)` returns; `data` is the plain data, `save` writes it in many forms."""
 
     def __init__(
-        self, node: Node, names: Names, *, title: str | None = None, times: bool = True
+        self, node: Node, names: Names, *, title: str | None = None, times: bool = True,
+        failure: BaseException | None = None,
     ):
         copies = copied([node])
         self.node, self.names = copies[node], names.on(copies)
         name = self.names.nodes.get(self.node, "output")
         self.title = title or f"{name}, recorded at {node.where}"
         self._freed = any(n.freed for n in copies)
-        self._times = times
+        self._times, self._failure = times and failure is None, failure
 
     @cached_property
     def data(self) -> dict[str, Any]:
         """The snapshot as plain data: dicts, lists, numbers and texts."""
-        return _Builder(self.node, self.names, self._times).build(self.title, self._freed)
+        found = _Builder(self.node, self.names, self._times).build(self.title, self._freed)
+        return found if self._failure is None else _failed(found, str(self._failure))
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a file whose ending says what: .html, .svg, .json, .dot, .mmd (Mermaid), .txt.
@@ -176,7 +179,7 @@ class _Builder:
             "shape": list(node.shape), "dtype": repr(node.dtype).removeprefix("torch."),
             "bytes": node.nbytes, "group": self.groups[self.home[node]],
             "path": node.scope.path if node.scope else None, "file": file, "line": line,
-            "source": source, "requires_grad": node.requires_grad,
+            "source": source, "requires_grad": node.requires_grad, "flops": flops(node),
         }
         return {key: fact for key, fact in facts.items() if fact or key in ("id", "group", "shape")}
 
@@ -301,7 +304,7 @@ class _Builder:
         visit_aside([node for node, _ in slots], visit)
 
     def _kernels(self) -> dict[str, Any] | None:
-        if not self.forward or len(self.order) > MOST_KERNELS_OF:
+        if not self.times or not self.forward or len(self.order) > MOST_KERNELS_OF:
             return None
         named = dict(self.names.nodes)
         outputs = [self.output]
@@ -315,6 +318,15 @@ class _Builder:
             for i in {*kernel.get("nodes", ()), *kernel.get("backward", ())}:
                 self.nodes[i].setdefault("kernels", []).append(kernel["id"])
         return found
+
+
+def _failed(data: dict[str, Any], message: str) -> dict[str, Any]:
+    """The data of a graph that ends in a failure (failure.py)."""
+    node = data["nodes"][data["output"]]
+    for key in ("value", "dtype", "bytes"):
+        del node[key]
+    node |= {"kind": "error", "label": "✗", "message": message}
+    return data | {"failure": message, "forward": data["forward"][:-1]}
 
 
 def _attrs(node: Node) -> dict[str, str]:

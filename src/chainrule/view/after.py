@@ -1,0 +1,91 @@
+"""The page of a script's last step, written when the script ends.
+
+`CHAINRULE_SHOW=out.html python train.py` and `chainrule show train.py` keep a copy of the graph of
+the last backward pass (keep.py).  A script that fails while it records gets the graph up to there,
+ended by the failure.  Nothing that goes wrong here is the script's concern: it is said, and that is
+all.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Callable
+
+from ..errors import ChainruleError
+from ..observers import observers
+from .failure import failed_node
+from .keep import Keeper
+from .labels import Names, names_of
+from .snapshot import Snapshot
+
+NOTHING = "nothing to show: the script called backward() on no loss"
+
+
+def begin(path: str) -> Callable[[], str]:
+    """Look on from now on; what is returned writes the page (once) and says in a line what it did.
+
+    If nobody has called it when Python ends, it is, and its line is printed to stderr.
+    """
+    path = os.path.abspath(path)  # where the script was begun, wherever it goes
+    keeper = Keeper()
+    errors: list[BaseException] = []
+    said: list[str] = []
+    observers.append(keeper)
+    shown = sys.excepthook
+
+    def noticed(kind, error, trace):
+        errors.append(error)
+        shown(kind, error, trace)
+
+    sys.excepthook = noticed
+
+    def end() -> str:
+        if not said:
+            sys.excepthook = shown
+            if keeper in observers:
+                observers.remove(keeper)
+            said.append(_written(keeper, errors[-1] if errors else None, path))
+        return said[0]
+
+    def finally_() -> None:
+        if not said:
+            print(f"chainrule show: {end()}", file=sys.stderr)
+
+    atexit.register(finally_)
+    return end
+
+
+def _written(keeper: Keeper, error: BaseException | None, path: str) -> str:
+    snapshot = _snapshot(keeper, error)
+    if snapshot is None:
+        return NOTHING
+    try:
+        snapshot.save(path)
+    except (OSError, ChainruleError) as refused:
+        return f"cannot write {path!r}: {refused}"
+    except Exception as refused:  # what is shown must never stop what is trained
+        return f"cannot show the graph: {type(refused).__name__}: {refused}"
+    return f"wrote {path}"
+
+
+def _snapshot(keeper: Keeper, error: BaseException | None) -> Snapshot | None:
+    if isinstance(error, ChainruleError):
+        node = failed_node(error)
+        if node is not None:
+            return Snapshot(node, _names_in(error), title=str(error).partition("\n")[0],
+                            failure=error)
+    if keeper.last is None:
+        return None
+    return Snapshot(keeper.last, keeper.names)
+
+
+def _names_in(error: BaseException) -> Names:
+    """What the frames that the error came through call things, the innermost first."""
+    names, trace = Names(), error.__traceback__
+    while trace is not None:
+        found = names_of(trace.tb_frame, None)
+        names = Names({**names.nodes, **found.nodes}, {**names.classes, **found.classes})
+        trace = trace.tb_next
+    return names
