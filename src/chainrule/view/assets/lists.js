@@ -217,7 +217,8 @@ function line(node) {
     el("code", {}, el("span", { class: "faint" }, `%${node.id} `), node.name ?? "",
       node.name ? " = " : "= ", call),
     el("span", { class: "faint small" }, `${node.dtype ?? ""} ${format.shape(node.shape)}  `,
-      node.value ? app.numbers.term(node.value, "value") : null, `  ${place(node)}`));
+      node.value ? el("span", { class: "role-value" }, app.numbers.text(node.value)) : null,
+      `  ${place(node)}`));
 }
 
 /** Keep the line of the selected node in sight. */

@@ -6,11 +6,12 @@
 
 const { el, svgEl, nodes, data, state, format } = app;
 const memory = data.memory;
-const HEIGHT = 112;
+const HEIGHT = 132;
 const EDGES = { left: 58, right: 10, top: 16, bottom: 20 };
-const MOST_ROWS = 150;
+const MOST_ROWS = 40; // made at once: the list follows the hand along the curve
 const forwardSteps = (data.forward ?? []).length;
 
+const leaves = nodes.filter((node) => !node.inputs?.length).length;
 const parts = {};
 let chosen = null; // the step whose arrays are listed
 
@@ -174,16 +175,22 @@ function choose(k) {
   parts.chart.setAttribute("aria-valuetext", text);
   parts.reading.textContent = text;
   showCursor();
-  const shown = alive.entries.slice(0, MOST_ROWS);
-  const rest = alive.entries.slice(MOST_ROWS);
-  const leaves = nodes.filter((node) => !node.inputs?.length).length;
-  parts.list.replaceChildren(
-    ...shown.map(row),
-    ...(rest.length ? [summary(`and ${rest.length} smaller arrays`,
-      rest.reduce((sum, array) => sum + array.bytes, 0))] : []),
-    ...(fixed ? [summary(`parameters and data, always there (${leaves})`, fixed)] : []),
-  );
+  parts.list.replaceChildren(...rows(alive.entries, MOST_ROWS),
+    ...(fixed ? [summary(`parameters and data, always there (${leaves})`, fixed)] : []));
   parts.list.scrollTop = 0;
+}
+
+/** The first rows, and one that stands for all others until it is pressed. */
+function rows(entries, most) {
+  const made = entries.slice(0, most).map(row);
+  const rest = entries.slice(most);
+  if (!rest.length) return made;
+  const bytes = rest.reduce((sum, array) => sum + array.bytes, 0);
+  const more = el("button", { type: "button", class: "link",
+    onclick: () => others.replaceWith(...rows(rest, 10 * MOST_ROWS)) },
+  `and ${rest.length} smaller arrays`);
+  const others = summary(more, bytes);
+  return [...made, others];
 }
 
 function row(array) {

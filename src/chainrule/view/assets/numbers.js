@@ -5,6 +5,7 @@
 // number, or infinite, is alarming in all, so that it cannot be overlooked.
 
 const { el, svgEl, format } = app;
+const IMAGE = { width: 260, height: 160 }; // pixels, at most
 const MOST_COLUMNS = 6; // of a vector that is written out as a table
 
 /** Whether a number of the data is finite; JSON's strings stand for those that are not. */
@@ -122,9 +123,17 @@ function histogram(array, role) {
     el("figcaption", {}, el("span", {}, ends[0]), between, el("span", {}, ends[1])));
 }
 
+/** The image, enlarged by a whole number where that is possible, so that every cell is square. */
 function image(array, role) {
-  return el("img", { class: "array-image", src: array.image,
+  const picture = el("img", { class: "array-image",
     alt: `the ${role} as an image of ${format.shape(array.shape)}` });
+  picture.addEventListener("load", () => {
+    const [width, height] = [picture.naturalWidth, picture.naturalHeight];
+    const scale = Math.min(IMAGE.width / width, IMAGE.height / height);
+    picture.style.width = `${width * (scale > 1 ? Math.floor(scale) : scale)}px`;
+  });
+  picture.src = array.image;
+  return picture;
 }
 
 /** The elements, a row for every index but the last; a long vector is wrapped. */

@@ -73,7 +73,9 @@ const edgeLink = (e, text) => el("button", { type: "button", class: "link",
   onclick: () => app.selectEdge(e) }, text);
 
 const kernelLink = (k) => el("button", { type: "button", class: "link", "data-kernel": k,
-  title: kernelOf(k)?.where, onclick: () => showKernel(k) }, `k${k} ${kernelOf(k)?.what ?? ""}`);
+  title: kernelOf(k)?.what, onclick: () => showKernel(k) }, `k${k} ${clip(kernelOf(k)?.what ?? "")}`);
+
+const clip = (text) => (text.length > 34 ? `${text.slice(0, 33)}…` : text);
 
 function showKernel(k) {
   app.setMode("kernels");
@@ -104,8 +106,9 @@ function facts(rows) {
 
 function code(x) {
   if (!x.file) return null;
+  if (!x.source) return el("p", { class: "trail" }, where(x));
   return el("div", { class: "code" }, el("span", { class: "faint" }, where(x)),
-    x.source ? el("code", {}, x.source) : null);
+    el("code", {}, x.source));
 }
 
 // ---------------------------------------------------------------------------- a node

@@ -23,9 +23,18 @@ function symbol(id) {
 
 const subscript = (n) => [...String(n)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("");
 
-const named = (id) => el("i", { class: nodes[id].kind === "constant" ? "term" : "term name" },
-  symbol(id));
-const partial = (of, by) => el("span", { class: "partial" }, `∂${of}/∂${by}`);
+/** The symbol as a link: what `v₁₂` is shows on hovering. */
+function named(id) {
+  if (nodes[id].kind === "constant") return el("span", { class: "term" }, symbol(id));
+  const link = app.nodeLink(id, symbol(id));
+  link.classList.add("name");
+  link.title = app.nameOf(id);
+  return link;
+}
+
+const partial = (of, by) => el("span", { class: "partial",
+  title: `how much ${app.nameOf(of)} grows with ${app.nameOf(by)}` },
+`∂${symbol(of)}/∂${symbol(by)}`);
 
 /** `z = x × w = 2.00 × -1.00 = -2.00`, as a line of elements. */
 function forward(id) {
@@ -88,21 +97,20 @@ function share(e) {
   const edge = edges[e];
   const head = nodes[edge.head];
   const tail = nodes[edge.tail];
-  const [z, x] = [symbol(edge.head), symbol(edge.tail)];
   const size = (shape) => shape.reduce((product, n) => product * n, 1);
   const spread = size(tail.shape) < size(head.shape);
   const scalar = size(head.shape) === 1;
   const local = edge.local && size(edge.local.shape) === size(head.shape) ? edge.local : null;
   const total = edges[e].gradient && isSum(edge.tail);
   return {
-    name: el("span", { class: "role-gradient" }, partial(app.rules.output, x)),
+    name: el("span", { class: "role-gradient" }, partial(data.output, edge.tail)),
     sign: total ? " += " : " = ",
     upstream: term(head.gradient, "gradient"),
     local: local ? term(local, "local") : null,
     downstream: term(edge.gradient, "gradient"),
     times: scalar ? " × " : " ⊙ ",
     sum: Boolean(edge.local) && spread,
-    factors: [partial(app.rules.output, z), partial(z, x)],
+    factors: [partial(data.output, edge.head), partial(edge.head, edge.tail)],
     rule: head.rules?.[String(edge.index)],
   };
 }

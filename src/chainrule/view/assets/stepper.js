@@ -180,7 +180,7 @@ app.start.stepper = () => {
   root.append(head, parts.caption);
   app.key(".", "step: one operator on", next);
   app.key(",", "step: one operator back", previous);
-  app.key("p", "step: play and pause", play);
+  app.key("p", "step: play and pause; the space bar, too", play);
   app.key("Home", "step: the first", () => go(0));
   app.key("End", "step: the last", () => go(last));
   // Where something that folds has the focus, space folds it (graph.js).
