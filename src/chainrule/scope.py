@@ -21,10 +21,14 @@ _USER_FILES = frozenset({_PACKAGE + "demo.py"})
 class Scope:
     """A module or a composite function that recording happens in; `parent` is the enclosing one."""
 
-    __slots__ = ("parent", "label", "kind", "grad_fn")
+    __slots__ = ("parent", "label", "kind", "grad_fn", "cls")
 
-    def __init__(self, parent: Scope | None, label: str, kind: str, grad_fn: str | None = None):
+    def __init__(
+        self, parent: Scope | None, label: str, kind: str, grad_fn: str | None = None,
+        cls: type | None = None,
+    ):
         self.parent, self.label, self.kind, self.grad_fn = parent, label, kind, grad_fn
+        self.cls = cls  # of a module
 
     @property
     def path(self) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, NamedTuple, Protocol
 from weakref import ref
 
@@ -69,6 +70,9 @@ class Promise(Node):
 class Template:
     """The graph between `inputs` and `results`, recorded on the lines of `origins`."""
 
+    __slots__ = ("used", "first", "steps", "origins", "results", "gives_inputs", "promised",
+                 "constants", "structure")
+
     def __init__(
         self, inputs: Sequence[Node], results: Sequence[Node], origins: Sequence[Origin] = ()
     ):
@@ -117,7 +121,7 @@ class Template:
             call.take_over(promised, found)
         call.promise(found)
         if together:
-            call.together = call.promises
+            call.together = tuple(call.promises)
         return [found[i] for i in self.results]
 
     def __repr__(self) -> str:
@@ -138,7 +142,7 @@ class Call:
         self.sites = [*[n.site for n in origins], now.site or locate()]
         self.scopes = [*[n.scope for n in origins], now.scope]
         self.promises: list[ref[Promise]] = []
-        self.together: Sequence[ref[Promise]] = ()  # what is computed with any other result
+        self.together: tuple[ref[Promise], ...] = ()  # what is computed with any other result
 
     def promise(self, found: dict[int, Node]) -> None:
         """Make the results, by their places."""
@@ -197,8 +201,11 @@ class Call:
 
     def record(self) -> None:
         """Record all that this call stands for."""
-        promises = {p.place: p for p in [known() for known in self.promises]
-                    if p is not None and p.call is self}
+        self._record({p.place: p for p in [known() for known in self.promises]
+                      if p is not None and p.call is self})
+        self.inputs = []
+
+    def _record(self, promises: dict[int, Promise]) -> list[Node]:
         nodes = list(self.inputs)
         scopes: dict[tuple, Scope | None] = {}
         for place, step in enumerate(self.template.steps, len(nodes)):
@@ -207,7 +214,18 @@ class Call:
             if promise is not None:
                 self._complete(promise, step, inputs, scopes)
             nodes.append(promise or self._node(step, inputs, scopes))
-        self.inputs = []
+        return nodes
+
+    def twin(self) -> Call:
+        """The same call, which stays whole when this one is recorded or released.
+
+        It promises nothing, and refers to no node that this one does not refer to.
+        """
+        return copy(self)
+
+    def aside(self) -> list[Node]:
+        """All nodes that this call stands for, as nodes of their own, by their places."""
+        return self._record({})
 
     def _node(self, step: Step, inputs: tuple[Node, ...], scopes: dict) -> Node:
         depth = COMPUTED if step.op is None else 1 + max(
@@ -274,7 +292,7 @@ class _Description:
             origin = self.origins.get((id(node.site), scope), HERE)
             if origin != HERE or scope is None or scope is self.here:
                 return self._use(origin), tuple(inner[::-1])
-            inner.append((scope.label, scope.kind, scope.grad_fn))
+            inner.append((scope.label, scope.kind, scope.grad_fn, scope.cls))
             scope = scope.parent
 
     def _lost(self, node: Node) -> tuple[str | None, int] | None:

@@ -76,12 +76,16 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         saved = context.now
         outer = saved.scope
-        scope = Scope(outer, type(self).__name__ if outer is None else self._label, "module")
+        cls = type(self)
+        label = cls.__name__ if outer is None else self._label
+        scope = Scope(outer, label, "module", None, cls)
         context.now = now = Frame(saved.grad_enabled, scope, saved.site)
         try:
-            if self._hooked:
-                return call_with_hooks(self, args, kwargs)
-            return self.forward(*args, **kwargs)
+            result = (call_with_hooks(self, args, kwargs) if self._hooked
+                      else self.forward(*args, **kwargs))
+            if outer is None and observers:
+                tell("forwarded", (self, result))
+            return result
         except ShapeError as error:
             refused = refusal(self, args, error, Module.__call__.__code__)
             if refused is error:

@@ -15,7 +15,7 @@ from ..graph import Node
 from ..tensor import Tensor
 from .facts import Facts, facts_of, stages
 from .figure import LINE, SMALL, Figure
-from .labels import Names, describe, names_of, node_of, shape_text, summary
+from .labels import Names, describe, names_of, node_of, scope_label, shape_text, summary
 from .layout import Box, Edge, Region, layout
 from .picture import Element, Picture, Wire, picture_of
 from .svg import MARGIN, Page, smooth, text_width, write
@@ -128,7 +128,7 @@ class _Drawing:
         self.labels = {w: self._label(w) for w in picture.wires}
         self.edges = {w: self._edge(w) for w in picture.wires}
         paths = {e.scopes[: i + 1] for e in picture.elements for i in range(len(e.scopes))}
-        widths = {path: text_width(picture.names.of_scope(path[-1])) for path in paths}
+        widths = {path: text_width(scope_label(path[-1])) for path in paths}
         boxes, edges = list(self.boxes.values()), list(self.edges.values())
         self.width, self.height, self.regions = layout(boxes, edges, widths)
         for box in boxes:
@@ -205,7 +205,7 @@ class _Drawing:
     def _draw_region(self, region: Region) -> None:
         x, y = region.left + MARGIN, region.top + TOP
         self.page.rect(x, y, region.width, region.height, "region", rx=8)
-        self.page.text(x + 10, y + 12, self.picture.names.of_scope(region.path[-1]), "faint")
+        self.page.text(x + 10, y + 12, scope_label(region.path[-1]), "faint")
 
     def _draw_wire(self, edge: Edge) -> None:
         points = [(x + MARGIN, y + TOP) for x, y in edge.points]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ..graph import Node
 from ..scope import Scope
-from .labels import Names
+from .labels import Names, scope_label
 from .picture import inputs_of, is_source, scopes_of
 
 LEAST_REPEATS = 3
@@ -59,19 +59,19 @@ class Group:
 def group_tree(order: list[Node], names: Names) -> tuple[Group, dict[Node, str]]:
     """The root of the groups of a graph, and the functions that consist of a single operator."""
     scopes, called = scopes_of(order, names.nodes)
-    root = _by_scope(order, scopes, names)
+    root = _by_scope(order, scopes)
     _dissolve_cycles(root, order)
     position = {node: i for i, node in enumerate(order)}
     for group in list(root.groups()):
         _Items(group).sort()
-        _fold_repeats(group, names, position)
+        _fold_repeats(group, position)
     for group in list(root.groups()):
         _divide(group)
     _open(root)
     return root, called
 
 
-def _by_scope(order: list[Node], scopes: dict[Node, tuple[Scope, ...]], names: Names) -> Group:
+def _by_scope(order: list[Node], scopes: dict[Node, tuple[Scope, ...]]) -> Group:
     root = Group("root", "", is_open=True)
     made: dict[tuple[Scope, ...], Group] = {(): root}
     for node in order:
@@ -80,7 +80,7 @@ def _by_scope(order: list[Node], scopes: dict[Node, tuple[Scope, ...]], names: N
             if path[: i + 1] not in made:
                 scope, outer = path[i], made[path[:i]]
                 kind = "module" if scope.kind == "module" else "function"
-                inner = Group(kind, names.of_scope(scope), scope, outer)
+                inner = Group(kind, scope_label(scope), scope, outer)
                 made[path[: i + 1]] = inner
                 outer.items.append(inner)
         made[path].items.append(node)
@@ -192,7 +192,7 @@ def _wrap(outer: Group, items: list[Node | Group], new: Group) -> None:
 # ------------------------------------------------------------------------------ repeated blocks
 
 
-def _fold_repeats(group: Group, names: Names, position: dict[Node, int]) -> None:
+def _fold_repeats(group: Group, position: dict[Node, int]) -> None:
     """Fold at least LEAST_REPEATS blocks of one structure, with what joins them, into one."""
     alike: dict[tuple, list[Group]] = defaultdict(list)
     for item in group.items:
@@ -207,7 +207,7 @@ def _fold_repeats(group: Group, names: Names, position: dict[Node, int]) -> None
             continue  # they take turns with others: each is a stage of its own
         if len(inside) == len(group.items):
             continue  # the group around them is this already
-        label = f"{_class_of(blocks[0], names)} x {len(blocks)}"
+        label = f"{_class_of(blocks[0])} x {len(blocks)}"
         _wrap(group, inside, Group("repeat", label, times=len(blocks)))
         _Items(group).sort()
 
@@ -221,10 +221,9 @@ def _structure(group: Group, position: dict[Node, int]) -> tuple:
         for n in nodes)
 
 
-def _class_of(group: Group, names: Names) -> str:
+def _class_of(group: Group) -> str:
     assert group.scope is not None
-    found = names.classes.get(group.scope.module) if group.kind == "module" else None
-    return found or group.scope.label.rstrip("0123456789").rstrip("._") or "block"
+    return group.scope.cls.__name__ if group.scope.cls is not None else group.scope.label
 
 
 # ------------------------------------------------------------------------------ very many items

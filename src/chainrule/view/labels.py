@@ -92,20 +92,20 @@ def einsum_text(labels: tuple[tuple[int, ...], ...]) -> str:
 
 @dataclass
 class Names:
-    """What the caller calls things: nodes by variable or parameter, modules by path and class."""
+    """What the caller calls nodes: by variable or parameter."""
 
     nodes: dict[Node, str] = field(default_factory=dict)
-    classes: dict[str, str] = field(default_factory=dict)
 
     def on(self, other: Mapping[Node, Node]) -> Names:
         """The same names for the nodes that others are mapped to."""
         found = {other[node]: name for node, name in self.nodes.items() if node in other}
-        return Names(found, self.classes)
+        return Names(found)
 
-    def of_scope(self, scope: Scope) -> str:
-        """`fc1: Linear` for a module that the caller can reach, `cross_entropy` for a function."""
-        kind = self.classes.get(scope.module) if scope.kind == "module" else None
-        return scope.label if kind in (None, scope.label) else f"{scope.label}: {kind}"
+
+def scope_label(scope: Scope) -> str:
+    """`fc1: Linear` for a module, `cross_entropy` for a function."""
+    kind = scope.cls.__name__ if scope.cls is not None else None
+    return scope.label if kind in (None, scope.label) else f"{scope.label}: {kind}"
 
 
 def names_of(frame: FrameType | None, given: Mapping[str, Any] | None) -> Names:
@@ -120,8 +120,6 @@ def names_of(frame: FrameType | None, given: Mapping[str, Any] | None) -> Names:
         if isinstance(net, Module):
             for name, parameter in net.named_parameters():
                 names.nodes.setdefault(parameter.node, name)
-            for name, module in net.named_modules(prefix=type(net).__name__):
-                names.classes.setdefault(name, type(module).__name__)
     return names
 
 
@@ -131,8 +129,7 @@ def users_names() -> Names:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if not is_own(frame.f_code.co_filename):
-            found = names_of(frame, None)
-            names = Names({**found.nodes, **names.nodes}, {**found.classes, **names.classes})
+            names = Names({**names_of(frame, None).nodes, **names.nodes})
         frame = frame.f_back
     return names
 

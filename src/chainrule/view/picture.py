@@ -16,7 +16,7 @@ from ..autodiff import is_leaf
 from ..graph import Node, toposort
 from ..nn.parameter import Parameter
 from ..scope import Scope
-from .labels import Names, is_constant, op_label
+from .labels import Names, is_constant, op_label, scope_label
 
 Scopes = tuple[Scope, ...]
 
@@ -238,7 +238,7 @@ class _Builder:
 
     def _element(self, node: Node, path: Scopes, depth: int) -> Element:
         if len(path) > depth:
-            return Element("module", node, self.names.of_scope(path[depth]), path[:depth])
+            return Element("module", node, scope_label(path[depth]), path[:depth])
         if not is_source(node):
             name = self.called.get(node, node.name)
             return Element("operator", node, op_label(node, self.folded, name), path)
