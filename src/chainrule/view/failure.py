@@ -32,6 +32,7 @@ def failed_node(error: BaseException) -> Node | None:
     ...     [x.shape for x in failed_node(error).inputs]
     [(2, 3), (4, 5)]
     """
+    users = [f for f in _frames(error.__traceback__) if not is_own(f.tb_frame.f_code.co_filename)]
     while error.__cause__ is not None:  # what was refused first
         error = error.__cause__
     frames = list(_frames(error.__traceback__))
@@ -40,7 +41,6 @@ def failed_node(error: BaseException) -> Node | None:
     inputs = next((n for n in given if len(n) > 1), None) or next((n for n in given if n), None)
     if not inputs:
         return None
-    users = [f for f in frames if not is_own(f.tb_frame.f_code.co_filename)]
     last = (users or frames)[-1]
     site = Site(last.tb_frame.f_code, last.tb_lasti)
     node = Node(FAILED, tuple(inputs), NO_ATTRS, spec((), inputs[0].dtype), False, site,
