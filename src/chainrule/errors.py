@@ -6,6 +6,7 @@ Each subclasses what PyTorch raises in the same place, so scripts that catch tha
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from .scope import Site, context, current_site
 
@@ -37,7 +38,9 @@ class GradError(ChainruleError, RuntimeError):
 
 
 class AnomalyError(GradError):
-    """A value that is not a number, found while detect_anomaly is on."""
+    """A value that is not a number, found while detect_anomaly or trace_nan is on."""
+
+    origin: Any = None  # trace_nan: the view.Origin of the value
 
 
 class DeviceError(ChainruleError, RuntimeError):

@@ -84,6 +84,11 @@ def evaluate(node: Node, inputs: Sequence[np.ndarray]) -> np.ndarray:
     return value
 
 
+def span(value: np.ndarray) -> str:
+    """The range of the elements, as text: `[0 .. 3]`."""
+    return f"[{value.min():.6g} .. {value.max():.6g}]"
+
+
 def _has_nan(value: np.ndarray) -> bool:
     return value.dtype.kind in "fV" and bool(np.isnan(value).any())
 
@@ -97,7 +102,7 @@ def _check_nan(node: Node, value: np.ndarray, inputs: Sequence[np.ndarray]) -> N
         message = f"{node.name} requires inputs without NaN, got data with NaN from " \
             f"{given[0].where}"
     else:
-        ranges = ", ".join(f"[{v.min():.6g} .. {v.max():.6g}]" for v in inputs if v.size)
+        ranges = ", ".join(span(v) for v in inputs if v.size)
         message = f"{node.name} requires a result without NaN, got NaN from inputs in {ranges}"
     raise _relocated(AnomalyError(message), node)
 

@@ -2,7 +2,8 @@
 
 from .curve import draw_curve
 from .drawing import draw, draw_steps
+from .nan import trace_nan
 from .snapshot import snapshot
 from .text import show
 
-__all__ = ["draw", "draw_curve", "draw_steps", "show", "snapshot"]
+__all__ = ["draw", "draw_curve", "draw_steps", "show", "snapshot", "trace_nan"]
