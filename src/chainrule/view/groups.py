@@ -281,15 +281,18 @@ def _lines(items: Iterable[Node | Group]) -> str:
 
 def _open(root: Group) -> None:
     """Open groups from the outside inward while few boxes show: first those that hold modules,
-    then, in small graphs, all others."""
+    then, in small graphs, all others.  Blocks that repeat each other stay one box."""
     boxes = len(root.items)
     for most, which in ((MOST_OPEN, _holds_groups), (MOST_LAYERS_OPEN, lambda g: True)):
         for group in _breadth_first(root):
             more = len(group.items) - 1
-            if group.is_open or not group.parent.is_open:  # type: ignore[union-attr]
+            assert group.parent is not None
+            if group.is_open or not group.parent.is_open or group.kind == "repeat":
                 continue
-            alone = _is_alone(group)
-            if which(group) and (boxes + more <= most or (alone and boxes + more <= MOST_ITEMS)):
+            if not which(group):
+                continue
+            model = which is _holds_groups and _is_alone(group)
+            if boxes + more <= (MOST_ITEMS if model else most):
                 group.is_open = True
                 boxes += more
 
