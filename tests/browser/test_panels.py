@@ -38,9 +38,9 @@ def network():
 GRAPHS = {"neuron": neuron, "fork": fork, "network": network}
 
 
-def data_of(make):
+def data_of(make, times=False):
     output, names = make()
-    return output, snapshot(output, names=names, times=False).data
+    return output, snapshot(output, names=names, times=times).data
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,8 @@ def open_page(browser, tmp_path):
 def shown(open_page):
     """A function that opens the page of a graph: (output, data, browser page)."""
 
-    def show(make):
-        output, data = data_of(make)
+    def show(make, times=False):
+        output, data = data_of(make, times)
         return output, data, open_page(html_of(data))
 
     return show
@@ -255,6 +255,25 @@ def test_every_edge_shows_the_product(shown):
         numbers = page.locator("#tab-details .number").all_inner_texts()
         factors = [repr(t.item()) for t in (edge.upstream, edge.local, edge.downstream)]
         assert numbers[-3:] == factors
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_every_selection_is_told_in_words(shown, name):
+    """No page of the panel, at any step, holds what only a program would write."""
+    _, data, page = shown(GRAPHS[name], times=True)
+    count = {"select": len(data["nodes"]), "selectEdge": len(data["edges"]),
+             "selectGroup": len(data["groups"]), "selectKernel": len(data["kernels"]["list"])}
+    for frame in (None, 3, len(data["forward"]) + 3):
+        page.evaluate("k => chainrule.setFrame(k)", frame)
+        for select, n in count.items():
+            texts = page.evaluate("""([select, n]) => Array.from({length: n}, (_, i) => {
+                chainrule[select](i);
+                return document.getElementById("tab-details").textContent;
+            })""", [select, n])
+            for text in texts:
+                assert len(text) > 20
+                for word in ("[object", "undefined", "null", "NaN", "?"):
+                    assert word not in text, text
 
 
 def test_what_is_not_a_number_is_alarming(shown):

@@ -6,6 +6,8 @@
 
 const { el, nodes, edges, groups, data, state, format } = app;
 const { exact, block, rough } = app.numbers;
+const forward = data.forward ?? [];
+const backward = data.backward ?? [];
 const MOST_LINKS = 40; // of nodes listed at once; the rest is counted
 
 // ---------------------------------------------------------------------------- tabs
@@ -84,7 +86,8 @@ function showKernel(k) {
 
 const kernelOf = (k) => data.kernels?.list.find((kernel) => kernel.id === k);
 
-function nodeLinks(ids) {
+function nodeLinks(given) {
+  const ids = [...new Set(given)];
   const links = ids.slice(0, MOST_LINKS).map((id) => el("li", {}, app.nodeLink(id)));
   if (ids.length > MOST_LINKS) {
     links.push(el("li", { class: "faint" }, `and ${ids.length - MOST_LINKS} more`));
@@ -168,7 +171,7 @@ const speed = (flops, us) => (flops > 1e4 && us > 0
 
 function values(node) {
   if (!node.value) return null;
-  if (!app.knowsValue(node.id)) return later("Value", "value", data.forward.indexOf(node.id));
+  if (!app.knowsValue(node.id)) return later("Value", "value", forward.indexOf(node.id));
   return section("Value", block(node.value, "value", node.dtype));
 }
 
@@ -191,8 +194,8 @@ function shares(node) {
   const items = app.outgoing[node.id].filter((e) => edges[e].gradient).map((e) => el("li", {},
     edgeLink(e, app.numbers.term(edges[e].gradient, "gradient")), " from ",
     app.nodeLink(edges[e].head)));
-  return [el("p", { class: "faint" }, `the sum of ${items.length} shares:`),
-    el("ul", { class: "rows" }, items.slice(0, MOST_LINKS))];
+  return el("div", {}, el("p", { class: "faint" }, `the sum of ${items.length} shares:`),
+    el("ul", { class: "rows" }, items.slice(0, MOST_LINKS)));
 }
 
 /** In the stepper a number that is not reached yet would give the answer away. */
@@ -228,12 +231,11 @@ function product(e) {
   const sum = share.sum ? el("span", { class: "sign" }, "Σ ") : null;
   const rule = share.rule ? el("p", { class: "rule" }, share.rule) : null;
   const sign = (text) => el("td", { class: "sign" }, text.trim());
-  const times = share.local ? share.times : "·";
   const table = el("table", { class: "product" }, el("tbody", {},
-    el("tr", {}, el("td", {}, above), sign(times), el("td", {}, here), sign(share.sign),
+    el("tr", {}, el("td", {}, above), sign(share.times), el("td", {}, here), sign(share.sign),
       el("td", {}, share.name)),
-    el("tr", {}, el("td", {}, sum, share.upstream), sign(times),
-      el("td", {}, share.local ?? el("span", { class: "faint" }, "Jacobian")), sign(share.sign),
+    el("tr", {}, el("td", {}, sum, share.upstream), sign(share.times),
+      el("td", {}, share.local), sign(share.sign),
       el("td", {}, edgeLink(e, share.downstream)))));
   const note = share.sum ? el("p", { class: "faint small" },
     "summed over the axes along which this input was broadcast") : null;
@@ -247,13 +249,13 @@ function users(node) {
 }
 
 function kernelsOf(node) {
-  const forward = node.kernels ?? [];
-  const back = (data.kernels?.list ?? []).filter((k) => k.backward?.includes(node.id))
-    .map((k) => k.id);
-  if (!forward.length && !back.length) return null;
+  const holding = (part) => (data.kernels?.list ?? [])
+    .filter((kernel) => kernel[part]?.includes(node.id)).map((kernel) => kernel.id);
+  const [own, back] = [holding("nodes"), holding("backward")];
+  if (!own.length && !back.length) return null;
   const list = (ids) => el("ul", { class: "links" }, ids.map((k) => el("li", {}, kernelLink(k))));
   return section("Kernels", facts([
-    ["forward", forward.length ? list(forward) : null], ["backward", back.length ? list(back) : null],
+    ["forward", own.length ? list(own) : null], ["backward", back.length ? list(back) : null],
   ]));
 }
 
@@ -281,7 +283,7 @@ function edgePage(e) {
   }
   if (!app.knowsShare(e)) {
     return [...parts, later("Gradient", "share of the gradient",
-      data.forward.length + data.backward.indexOf(edge.head))];
+      forward.length + backward.indexOf(edge.head))];
   }
   parts.push(section("Upstream × local = downstream", product(e)));
   parts.push(section("Upstream", block(head.gradient, "gradient", head.dtype)));
@@ -382,7 +384,7 @@ function overview() {
     loss?.value && app.knowsValue(loss.id)
       ? section(app.nameOf(loss.id), block(loss.value, "value", loss.dtype)) : null,
     facts([
-      ["nodes", String(nodes.length)], ["operators", String((data.forward ?? []).length)],
+      ["nodes", String(nodes.length)], ["operators", String(forward.length)],
       ["edges", String(edges.length)],
       ["parameters", format.count(count((n) => (n.kind === "parameter" ? size(n) : 0)))],
       ["kept for backward", format.bytes(kept)],
@@ -398,18 +400,22 @@ function overview() {
   ];
 }
 
+/** Of a long name the end: `…4.mlp.2.weight` tells more than the path that all share. */
+const ending = (name) => (name.length > 18 ? `…${name.slice(-16)}` : name);
+
 /** The gradient norm of every parameter on a log scale: where it vanishes, and where it explodes. */
 function flow() {
-  const found = nodes.filter((n) => (n.inputs ?? []).length === 0 && n.gradient);
+  const found = nodes.filter((n) => !n.inputs?.length && n.gradient && app.knowsGradient(n.id));
   if (!found.length) return null;
   const norm = (n) => app.float(n.gradient.norm) ?? 0;
   const sizes = found.map(norm).filter((v) => v > 0 && Number.isFinite(v));
   const [low, high] = [Math.min(...sizes), Math.max(...sizes)].map(Math.log10);
   // Two decades of room below keep a small difference from looking like a large one.
   const scale = (v) => (v > 0 ? (Math.log10(v) - low + 1) / (high - low + 1) : 0);
-  const row = (n) => ({ label: app.nameOf(n.id), text: rough(Number(norm(n).toPrecision(3))),
+  const row = (n) => ({ label: ending(app.nameOf(n.id)), text: rough(Number(norm(n).toPrecision(3))),
     share: Number.isFinite(norm(n)) ? scale(norm(n)) : 1, node: n.id,
-    tip: n.ratio === undefined ? undefined : `|gradient| / |value| = ${rough(n.ratio)}` });
+    tip: app.nameOf(n.id)
+      + (n.ratio === undefined ? "" : `, |gradient| / |value| = ${rough(n.ratio)}`) });
   const many = found.length > 20;
   const sorted = many ? [...found].sort((a, b) => norm(b) - norm(a)) : found;
   const title = "Gradient norms, log scale";
@@ -435,8 +441,8 @@ function render() {
 /** The first frame at which a node's gradient is whole. */
 app.wholeAt = (id) => {
   const users = app.outgoing[id].filter((e) => edges[e].gradient).map((e) => edges[e].head);
-  const passed = users.map((head) => data.forward.length + data.backward.indexOf(head));
-  return Math.max(data.forward.length, ...passed);
+  const passed = users.map((head) => forward.length + backward.indexOf(head));
+  return Math.max(forward.length, ...passed);
 };
 
 app.start.panel = () => {

@@ -56,10 +56,10 @@ function expression(node, operand) {
     if (node.label === "x yᵀ") return [operand(0), " ", operand(1), el("sup", {}, "ᵀ")];
   }
   if (inputs.length === 1) {
-    if (node.op === "neg") return ["−", bracketed(operand(0))];
-    if (node.op === "reciprocal") return ["1 / ", bracketed(operand(0))];
+    if (node.op === "neg") return ["−", ...bracketed(operand(0))];
+    if (node.op === "reciprocal") return ["1 / ", ...bracketed(operand(0))];
     if (node.op === "power") {
-      return [bracketed(operand(0)), el("sup", {}, node.attrs?.exponent ?? node.label.slice(1))];
+      return [...bracketed(operand(0)), el("sup", {}, node.attrs?.exponent ?? node.label.slice(1))];
     }
   }
   return call(node, inputs, operand);
@@ -106,23 +106,29 @@ function share(e) {
     name: el("span", { class: "role-gradient" }, partial(data.output, edge.tail)),
     sign: total ? " += " : " = ",
     upstream: term(head.gradient, "gradient"),
-    local: local ? term(local, "local") : null,
+    local: local ? term(local, "local") : unwritten(edge),
+    elementwise: Boolean(edge.local),
     downstream: term(edge.gradient, "gradient"),
-    times: scalar ? " × " : " ⊙ ",
+    times: !edge.local ? " · " : scalar ? " × " : " ⊙ ",
     sum: Boolean(edge.local) && spread,
     factors: [partial(data.output, edge.head), partial(edge.head, edge.tail)],
     rule: head.rules?.[String(edge.index)],
   };
 }
 
+/** What stands for a factor that is not an array of the op's own shape. */
+function unwritten(edge) {
+  const what = edge.local ? "the local derivative, spread along the axes of the broadcast"
+    : "the Jacobian, which is never formed: the op knows its product with what comes from above";
+  return el("span", { class: "faint", title: what }, edge.local ? "…" : "J");
+}
+
 /** `∂f/∂x = ∂f/∂z × ∂z/∂x = 1.00 × -0.53 = -0.53`, as a line of elements, without the rule. */
 function backward(e) {
   const found = share(e);
   const [above, here] = found.factors;
-  const product = found.local
-    ? [found.sum ? "Σ " : null, found.upstream, found.times, found.local]
-    : [found.upstream, " · ", here.cloneNode(true)];
+  const sum = found.sum ? "Σ " : null;
   return el("span", { class: "formula" },
-    found.name, found.sign, above, found.local ? found.times : " · ", here, " = ",
-    product, " = ", found.downstream);
+    found.name, found.sign, sum, above, found.times, here, " = ",
+    sum, found.upstream, found.times, found.local, " = ", found.downstream);
 }
