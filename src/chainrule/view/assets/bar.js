@@ -39,6 +39,7 @@ function colours() {
     onchange: () => app.setColour(select.value),
   }, app.colourModes.map(({ id, label }) => el("option", { value: id }, label)));
   app.on("colour", (mode) => { select.value = mode; });
+  app.on("mode", (mode) => { select.disabled = mode === "kernels"; });
   return select;
 }
 

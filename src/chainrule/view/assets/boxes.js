@@ -84,8 +84,20 @@ app.nodeSize = (id) => {
   return size;
 };
 
+/** What stands in a box.  What the group around a parameter says already is left out. */
+function labelOf(node) {
+  const label = node.label || node.name || (node.kind === "operator" ? node.op : node.kind);
+  if (node.kind !== "parameter") return clip(label);
+  const parts = label.split(".");
+  for (const gid of app.chain(node.group ?? 0).slice(1).reverse()) {
+    const known = parts.lastIndexOf(groups[gid].label?.split(":")[0], parts.length - 2);
+    if (known >= 0) return clip(parts.slice(known + 1).join("."));
+  }
+  return clip(label);
+}
+
 function measure(node) {
-  const label = clip(node.label || node.name || node.op || "");
+  const label = labelOf(node);
   if (node.kind === "constant") {
     return { width: app.textWidth(label, 11) + 6, height: 16, clearance: 0, radius: 0, label };
   }
@@ -275,8 +287,8 @@ app.linkLabel = (source, carried) => {
 function gradientFigure(node, carried) {
   const flowing = carried.filter((e) => edges[e].gradient);
   if (!flowing.length) return null;
-  if (flowing.length === 1) return app.figure(edges[flowing[0]].gradient, "gradient");
   const all = app.outgoing[node.id].filter((e) => edges[e].gradient);
   if (flowing.length === all.length && node.gradient) return app.figure(node.gradient, "gradient");
+  if (flowing.length === 1) return app.figure(edges[flowing[0]].gradient, "gradient");
   return app.wordFigure(`${flowing.length} of ${all.length} uses`, "gradient");
 }

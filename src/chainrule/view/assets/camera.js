@@ -7,7 +7,8 @@ const FAR = 0.3; // below this text cannot be read: it is not drawn either
 const DRAG = 4; // pixels before a press becomes a drag
 
 /**
- * A camera on `content`, a group inside of `svg`; `bounds()` is {width, height} of the content.
+ * A camera on `content`, a group inside of `svg`; `bounds()` is {width, height, start?} of
+ * the content, where `start` is the height at which it begins.
  *
  * The matrix is kept here and written in one place: scale k, then shift by (x, y).
  */
@@ -40,8 +41,10 @@ app.makeCamera = (svg, content, bounds) => {
       camera.k = clamp(Math.max(k, least));
       const [across, down] = [camera.k * room.width, camera.k * room.height];
       camera.x = Math.max((width - across) / 2, Math.min(MARGIN, width - MARGIN - across));
-      if (across > width - 2 * MARGIN) camera.x = MARGIN;
       camera.y = (height - down) / 2;
+      // What does not fit is shown from where it starts.
+      if (across > width - 2 * MARGIN) camera.x = MARGIN;
+      if (down > height - 2 * MARGIN) camera.y = height / 2 - camera.k * (room.start ?? 0);
       apply();
     },
     /** Back to the natural size, keeping the middle in the middle. */

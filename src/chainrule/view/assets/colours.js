@@ -105,12 +105,13 @@ function paintBox({ element }, rgb) {
   for (const rect of element.querySelectorAll(".box")) {
     rect.style.fill = rgb ? `rgb(${rgb.join(" ")})` : "";
   }
-  // Text inside the box stands on the colour, text below it does not.
-  for (const text of element.querySelectorAll(":scope > text:not(.given-name, .total)")) {
-    text.style.fill = rgb ? inkOn(rgb) : "";
+  // What stands in the box must be read on its colour; what stands below or beside it, on the page.
+  const ink = rgb ? inkOn(rgb) : "";
+  const inner = element.matches(".folded") ? "text, tspan, .figure path, .toggle path"
+    : ":scope > text:not(.given-name, .total)";
+  for (const part of element.querySelectorAll(inner)) {
+    if (!part.classList.contains("bracket")) part.style.fill = ink;
   }
-  element.style.setProperty("--figure", rgb ? inkOn(rgb) : "");
-  element.classList.toggle("painted", Boolean(rgb));
 }
 
 // ---------------------------------------------------------------------------- legend
@@ -119,6 +120,10 @@ const SIZE = 11;
 
 /** The signs that this drawing uses, each [draw(x, y), text]. */
 function entries() {
+  if (state.mode === "kernels") {
+    const bar = (x, y) => app.svgEl("rect", { x, y: y - 1.5, width: 18, height: 3, class: "heat" });
+    return [[bar, "time, the slowest kernel's is the full width"]];
+  }
   const kinds = new Set(nodes.map((node) => node.kind));
   const square = (kind) => (x, y) => app.svgEl("g", { class: `node ${kind}` },
     app.svgEl("rect", { x, y: y - 6, width: 14, height: 12, rx: 2, class: "box" }));
@@ -156,6 +161,7 @@ app.legend = () => {
 };
 
 function scaleBar(x) {
+  if (state.mode === "kernels") return null;
   const mode = MODES[state.colour];
   const label = mode.log ? `${mode.label}, log scale` : mode.label;
   if (state.colour === "nan") return patches(x);
@@ -203,6 +209,7 @@ function showLegend() {
 app.start.colours = () => {
   document.getElementById("stage").append(app.el("div", { id: "legend" }));
   for (const event of ["colour", "fold", "theme"]) app.on(event, paint);
+  app.on("mode", showLegend);
   app.on("frame", () => { if (state.colour === "gradient") paint(); });
   paint();
 };

@@ -74,16 +74,17 @@ function numberFigure(rows, kind) {
   const columns = rows[0].map((_, j) => Math.max(...rows.map((row) => app.textWidth(row[j]))));
   const width = columns.reduce((a, b) => a + b + 7, -7);
   const height = LINE * rows.length + (rows.length > 1 ? 2 : 0);
+  const kindOf = (text) => (/^-?(nan|inf)/.test(text) ? `${kind} broken` : kind);
   const draw = (up) => {
     const group = app.svgEl("g", { class: "figure" });
     const top = up ? -height : 0;
     rows.forEach((row, i) => {
       let x = -width / 2;
       const y = top + LINE * (i + 0.5) + (rows.length > 1 ? 1 : 0);
-      if (row.length === 1) group.append(app.text(0, y, row[0], `${kind} middle`));
+      if (row.length === 1) group.append(app.text(0, y, row[0], `${kindOf(row[0])} middle`));
       else row.forEach((text, j) => {
         x += columns[j];
-        group.append(app.text(x, y, text, `${kind} end`));
+        group.append(app.text(x, y, text, `${kindOf(text)} end`));
         x += 7;
       });
     });
@@ -100,10 +101,17 @@ function brackets(width, height, top, kind) {
   return app.svgEl("path", { d, class: `bracket ${kind}-ink` });
 }
 
+/** [width, height] of a PNG in a data: URI, which it says in bytes 16 to 23. */
+function pixels(uri) {
+  const head = atob(uri.slice(uri.indexOf(",") + 1).slice(0, 44));
+  const word = (at) => [0, 1, 2, 3].reduce((v, i) => 256 * v + head.charCodeAt(at + i), 0);
+  return [word(16), word(20)];
+}
+
 function imageFigure(array, kind) {
-  const [rows, columns] = [array.shape.at(-2) ?? 1, array.shape.at(-1) ?? 1];
-  const scale = IMAGE / Math.max(rows, columns);
-  const [w, h] = [Math.max(12, columns * scale), Math.max(8, rows * scale)];
+  const [columns, rows] = pixels(array.image);
+  const scale = IMAGE / Math.max(rows, columns, 1);
+  const [w, h] = [Math.max(16, columns * scale), Math.max(16, rows * scale)];
   const text = caption(array);
   const height = h + LINE;
   const draw = (up) => app.svgEl("g", { class: "figure" },

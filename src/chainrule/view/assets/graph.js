@@ -385,5 +385,5 @@ app.start.graph = () => {
   app.on("highlight", mark);
   app.on("frame", showFrame);
   app.on("reveal", ({ node }) => bringIntoSight(node));
-  app.cameras.graph.fit(0.5);
+  app.cameras.graph.fit(0.6);
 };

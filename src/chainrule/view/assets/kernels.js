@@ -1,13 +1,16 @@
 // The machine's own grain: a box for every fused kernel, with what it computes and how fast.
 //
 // The same placing code draws it, on a canvas of its own.  A click on a kernel goes back to the
-// graph, where the nodes that became it are pointed out.
+// graph, where the nodes that became it are pointed out.  What the forward pass keeps for the
+// backward pass would cross the whole drawing: a link over many levels is named at both its ends
+// instead of drawn.
 
 const { data, nodes, state } = app;
 const program = data.kernels;
 const LINE = 14;
 const MOST = 46; // characters on a line
 const PADDING = 12;
+const LONGEST = 5; // bends of a link that is still drawn
 
 const byId = new Map((program?.list ?? []).map((kernel) => [kernel.id, kernel]));
 const content = app.svgEl("g", { class: "content" });
@@ -27,6 +30,17 @@ function wrap(text) {
   return shown;
 }
 
+/** "from k3   to k57, k81": the links of a kernel that are not drawn. */
+function far(id) {
+  const names = (ids) => {
+    const all = [...new Set(ids)].sort((a, b) => a - b).map((k) => `k${k}`);
+    return all.length > 5 ? `${all.slice(0, 4).join(", ")}, and ${all.length - 4} more` : all.join(", ");
+  };
+  const from = names(left.far.filter(([, head]) => head === id).map(([tail]) => tail));
+  const to = names(left.far.filter(([tail]) => tail === id).map(([, head]) => head));
+  return [from && `from ${from}`, to && `to ${to}`].filter(Boolean).join("   ");
+}
+
 const three = (v) => String(Number(v.toPrecision(3)));
 
 /** "5.2 µs   195 GFLOP/s   57 GB/s": what is known of a kernel's speed. */
@@ -43,6 +57,7 @@ function textsOf(kernel) {
   return {
     title: `k${kernel.id}  ${kernel.kind ?? ""}${share}`,
     lines: wrap(kernel.what),
+    far: far(kernel.id),
     where: (kernel.where ?? "").length > MOST + 6
       ? `…${kernel.where.slice(-MOST)}` : kernel.where ?? "",
     speed: speed(kernel),
@@ -63,12 +78,12 @@ function describe(kernel) {
 // ---------------------------------------------------------------------------- boxes
 
 function sizeOf(key) {
-  const texts = textsOf(byId.get(Number(key.slice(1))));
+  const texts = textsOf(byId.get(number(key)));
   const wide = [
     app.textWidth(texts.title, 12, 600), ...texts.lines.map((l) => app.textWidth(l)),
-    app.textWidth(texts.where, 10), app.textWidth(texts.speed.join("   "), 11),
+    app.textWidth(texts.where, 10), app.textWidth(texts.far, 10), app.textWidth(texts.speed.join("   "), 11),
   ];
-  const rows = 1 + texts.lines.length + (texts.where ? 1 : 0) + 1;
+  const rows = 2 + texts.lines.length + (texts.where ? 1 : 0) + (texts.far ? 1 : 0);
   return {
     width: Math.max(90, ...wide) + 2 * PADDING, height: LINE * rows + 24, radius: 8, texts,
   };
@@ -99,20 +114,48 @@ function drawKernel(kernel, item) {
   for (const text of texts.lines) line(text, "");
   if (texts.where) line(texts.where, "faint small", 10);
   line(texts.speed.join("   "), "value", 11);
+  if (texts.far) line(texts.far, "faint small", 10);
   return element;
 }
 
 // ---------------------------------------------------------------------------- links
 
-/** The texts of the edges that a link carries: what is handed over, each named once. */
-function labelsOf() {
-  const found = (program.layout.links ?? []).map(() => new Set());
-  (program.edges ?? []).forEach((edge, e) => {
-    const first = (program.routes?.[e] ?? []).find((i) => found[i]);
-    if (first !== undefined && edge.label) found[first].add(edge.label);
-  });
-  return found.map((set) => {
-    const all = [...set];
+const number = (key) => Number(key.slice(1));
+
+/** The layout without long links: {layout, far: [[tail, head] ...]}. */
+function shortened(given) {
+  // A program too large to be laid out in advance comes without a layout: one column a level.
+  const layout = given ?? { columns: byLevel(), links: [] };
+  const links = layout.links ?? [];
+  const isFar = (link) => (link.bends?.length ?? 0) > LONGEST;
+  const gone = new Set(links.filter(isFar).flatMap((link) => link.bends));
+  return {
+    layout: {
+      columns: layout.columns.map((column) => column.filter((key) => !gone.has(key))),
+      links: links.filter((link) => !isFar(link)),
+    },
+    far: given ? links.filter(isFar).map((link) => [number(link.tail), number(link.head)])
+      : (program.edges ?? []).map((edge) => [edge.tail, edge.head]),
+  };
+}
+
+function byLevel() {
+  const columns = [];
+  for (const kernel of program.list) (columns[2 * (kernel.level ?? 0)] ??= []).push(`k${kernel.id}`);
+  return Array.from(columns, (column) => column ?? []);
+}
+
+const left = program ? shortened(program.layout) : { far: [] };
+
+/** The texts of a link: what is handed over from one kernel to the other, each named once. */
+function labelsOf(links) {
+  const found = new Map();
+  for (const { tail, head, label } of program.edges ?? []) {
+    const key = `k${tail} k${head}`;
+    if (label) found.set(key, (found.get(key) ?? new Set()).add(label));
+  }
+  return links.map(({ tail, head }) => {
+    const all = [...(found.get(`${tail} ${head}`) ?? [])];
     return all.length > 3 ? [...all.slice(0, 2), `and ${all.length - 2} more`] : all;
   });
 }
@@ -131,14 +174,14 @@ function drawLink(link, texts) {
 }
 
 function draw() {
-  const labels = labelsOf();
-  placed = app.place(program.layout, sizeOf, (i) => labels[i].length && {
+  const labels = labelsOf(left.layout.links);
+  placed = app.place(left.layout, sizeOf, (i) => labels[i].length && {
     width: Math.max(...labels[i].map((text) => app.textWidth(text, 10))) + 6,
     height: 24 * labels[i].length + 4,
   });
   content.append(...placed.links.map((link, i) => drawLink(link, labels[i])));
   for (const [key, item] of Object.entries(placed.items)) {
-    content.append(drawKernel(byId.get(Number(key.slice(1))), item));
+    content.append(drawKernel(byId.get(number(key)), item));
   }
 }
 
@@ -152,9 +195,8 @@ function pointOut(id) {
   const shown = forward.length ? forward : (kernel.backward ?? []).filter((n) => nodes[n]);
   app.setMode("graph");
   app.setHighlight(shown);
-  const part = forward.length ? "" : ", the way back of";
-  note(`kernel k${id}${part} ${shown.length} node${shown.length === 1 ? "" : "s"}: `
-    + `${kernel.what ?? ""}   (Esc clears)`);
+  const part = forward.length ? "computes" : "takes the way back of";
+  note(`Kernel k${id} ${part} the ${shown.length} nodes pointed out; Esc clears.`);
   if (shown.length) app.show(shown[0]);
 }
 
@@ -211,13 +253,14 @@ app.start.kernels = () => {
   }, content);
   stage.prepend(svg);
   app.kernelContent = content;
-  app.kernelBounds = () => placed;
+  const first = `k${Math.min(...byId.keys())}`;
+  app.kernelBounds = () => ({ ...placed, start: placed.items[first]?.y });
   app.cameras.kernels = app.makeCamera(svg, content, app.kernelBounds);
   listen(svg);
   app.on("mode", (mode) => {
     note(mode === "kernels" ? (program.head ?? []).join("\n") : usual);
     if (mode !== "kernels" || placed) return;
     draw(); // at first sight, not before: most readers come for the graph
-    app.cameras.kernels.fit(0.5);
+    app.cameras.kernels.fit(0.75);
   });
 };

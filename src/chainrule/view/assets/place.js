@@ -7,7 +7,7 @@
 
 const GAP_BETWEEN_ITEMS = 16;
 const GAP_BETWEEN_BENDS = 8;
-const GAP_BETWEEN_COLUMNS = 18;
+const GAP_BETWEEN_COLUMNS = 22;
 const STRAIGHTENING = 40; // sweeps
 const PATIENCE = 40_000; // items times sweeps: a huge drawing gets fewer, nobody sees the difference
 const STILL = 0.02; // pixels: no item moved farther in a sweep
