@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import sys
 
 import pytest
 
@@ -10,6 +11,8 @@ from chainrule import config
 from chainrule.errors import AnomalyError, ArgumentTypeError
 from chainrule.nn import functional as F
 from chainrule.observers import observers
+from chainrule.view.replay import Replay
+from chainrule.view.trail import Trail
 
 inf, nan = math.inf, math.nan
 CASES = []
@@ -811,3 +814,27 @@ def test_what_a_checkpoint_has_computed_again_is_found():
         checkpoint(lambda x: x.sqrt() * 2, x).sum().backward()
         with pytest.raises(AnomalyError, match="the derivative of sqrt"):
             optimizer.step()
+
+
+@pytest.mark.parametrize("turn", ["recorded", "promised"])
+def test_a_trail_adds_no_reference_to_a_node_and_stays_whole(turn):
+    x = leaf(1.0, 2.0)
+    entropy = F.cross_entropy(torch.stack([x, x * 3.0]), torch.tensor([0, 1]))
+    loss = (entropy + x.sum()).log()
+    if turn == "promised":
+        assert entropy.node.call is not None
+    nodes = [x.node, loss.node, entropy.node]
+    counts = [sys.getrefcount(n) for n in nodes]
+    trail = Trail()
+    trail.add([loss.node])
+    assert [sys.getrefcount(n) for n in nodes] == counts
+    del nodes
+    loss.backward()
+    value = loss.item()
+    assert loss.node.inputs == ()
+    graph = trail.graph([loss.node])
+    assert x.node in graph.order and graph.ends == [len(graph.order)]
+    assert Replay(graph, 1, keep=graph.order).values[graph.of(loss.node)].item() == value
+    names = [n.name for n in graph.order]
+    assert {"amax", "exp", "log", "sum"} <= {*names}
+    assert all(graph.inputs[n] for n in graph.order if n.op is not None and n.name != "constant")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from copy import copy
 from typing import Any, NamedTuple, Protocol
 from weakref import ref
 
@@ -221,7 +220,11 @@ class Call:
 
         It promises nothing, and refers to no node that this one does not refer to.
         """
-        return copy(self)
+        twin: Call = object.__new__(Call)
+        twin.template, twin.inputs = self.template, self.inputs
+        twin.sites, twin.scopes = self.sites, self.scopes
+        twin.promises, twin.together = [], ()
+        return twin
 
     def aside(self) -> list[Node]:
         """All nodes that this call stands for, as nodes of their own, by their places."""
