@@ -66,7 +66,7 @@ def test_the_training_is_the_same_to_the_bit(tmp_path, jit):
     assert shown.stderr == f"chainrule show: wrote {tmp_path / 'train.html'}\n"
     data = data_in(tmp_path / "train.html")
     names = {n["name"] for n in data["nodes"] if "name" in n}
-    assert {"loss", "x", "y", "0.weight", "3.bias"} <= names
+    assert {"loss", "x", "y", "net.0.weight", "net.3.bias"} <= names
     assert data["title"].startswith("loss, recorded at train.py:")
     assert len(data["backward"]) > 5
 

@@ -116,10 +116,12 @@ def names_of(frame: FrameType | None, given: Mapping[str, Any] | None) -> Names:
     for name, value in [*(given or {}).items(), *reversed(variables.items())]:
         if isinstance(value, Tensor) and not name.startswith("_"):
             names.nodes.setdefault(value.node, name)
-    for net in variables.values():
+    for variable, net in variables.items():
         if isinstance(net, Module):
             for name, parameter in net.named_parameters():
-                names.nodes.setdefault(parameter.node, name)
+                # `0.weight` alone says little.
+                full = f"{variable}.{name}" if name[:1].isdigit() else name
+                names.nodes.setdefault(parameter.node, full)
     return names
 
 
