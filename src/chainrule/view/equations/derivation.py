@@ -1,0 +1,215 @@
+"""The equations of a graph: forward as recorded, backward as the ops' own derivatives make it.
+
+Values with a name are symbols; what has none is written where it is used.  So the equations are
+the graph, cut at the names.  Where a line would be too long, or a longer piece would be written
+more than once, the piece gets a name, and all is derived once more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ...autodiff import is_leaf, vjp
+from ...grad_mode import no_grad
+from ...graph import COMPUTED, NO_ATTRS, Node
+from ...ops.elementwise import add
+from ..picture import is_source
+from .algebra import Algebra
+from .expression import ONE, Expr
+from .names import Naming
+from .reading import Reader
+from .writing import is_opaque, is_plain
+
+LONG = 84  # characters of a right side
+SHORT = 12  # what may be written twice
+FAR_TOO_LONG = 400
+_ROUNDS = 40
+
+Row = tuple[Node, str, Expr]
+
+
+@dataclass
+class Derivation:
+    """What a graph says, (node, name, right side) forward and backward; what the names mean."""
+
+    algebra: Algebra
+    forward: list[Row] = field(default_factory=list)
+    backward: list[Row] = field(default_factory=list)
+    symbols: dict[str, Node] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+def derive(order: list[Node], output: Node, naming: Naming, backward: bool) -> Derivation:
+    """The equations of everything in `order`, of which `output` is the last."""
+    named: set[Node] = set()
+    for _ in range(_ROUNDS):
+        found = _Round(order, output, naming, named)
+        found.go_forward()
+        if backward:
+            found.go_backward()
+        more = found.to_name() - named
+        if not more:
+            break
+        named |= more
+    return found.finished()
+
+
+class _Round:
+    """One derivation, with names for the user's values, modules, and the nodes in `extra`."""
+
+    def __init__(self, order: list[Node], output: Node, naming: Naming, extra: set[Node]):
+        self.order, self.output, self.naming = order, output, naming
+        self.algebra = Algebra()
+        self.result = Derivation(self.algebra)
+        self.names = naming.with_names_for([n for n in order if n in extra], output)
+        symbols = {n: self._symbol(n, name) for n, name in self.names.items()}
+        self.reader = Reader(self.algebra, symbols, self._name_leaf, self._number)
+        self.written: dict[Node, Expr] = {}  # unnamed nodes, and what stands in their place
+        self.arriving: dict[Node, Expr] = {}  # unnamed nodes, and their gradients
+        self.cut: set[Node] = set()  # nodes that must have a name, or expressions grow for ever
+
+    def _symbol(self, node: Node, name: str) -> Expr:
+        self.result.symbols[name] = node
+        return self.algebra.make("symbol", (), name, node.shape)
+
+    def _name_leaf(self, node: Node) -> Expr:
+        name = self.naming.invent(node)
+        self.names[node] = name
+        return self._symbol(node, name)
+
+    def _number(self, node: Node, user: Node, value: float) -> Expr | None:
+        found = self.naming.number(user, value, node.dtype.itemsize)
+        if found is None:
+            return None
+        name, number, factor = found
+        self.result.numbers[name] = number
+        return self.algebra.mul(self.algebra.number(factor),
+                                self.algebra.make("symbol", (), name, ()))
+
+    # ------------------------------------------------------------------ forward
+    def go_forward(self) -> None:
+        for node in self.order:
+            if is_source(node):
+                continue
+            right = self.reader.definition(node)
+            if node in self.names:
+                self.result.forward.append((node, self.names[node], right))
+            elif right.width > FAR_TOO_LONG:
+                self.cut.add(node)
+                self.reader.symbols[node] = self._name_leaf(node)
+                self.result.forward.append((node, self.names[node], right))
+            else:
+                self.written[node] = self.reader.read(node)
+
+    # ------------------------------------------------------------------ backward
+    def go_backward(self) -> None:
+        """The chain rule, node by node in reverse order; a named node hands on its symbol."""
+        seed = self._stand_in(self.output, self.algebra.number(ONE))
+        cts: dict[Node, Node] = {self.output: seed}
+        with no_grad():
+            for node in reversed(self.order):
+                ct = cts.pop(node, None)
+                if ct is None or not node.requires_grad:
+                    continue
+                if node is not self.output:
+                    ct = self._arrived(node, ct)
+                if is_leaf(node) or is_source(node):
+                    continue
+                for x, share in zip(node.inputs, vjp(node, ct)):
+                    if share is not None and x.requires_grad:
+                        before = cts.get(x)
+                        cts[x] = share if before is None else add(before, share)
+
+    def _arrived(self, node: Node, ct: Node) -> Node:
+        """All uses have given their share: an equation, if the node has a name."""
+        gradient = self.reader.read(ct)
+        if node not in self.names:
+            if not is_source(node):
+                self.arriving[node] = gradient
+                if gradient.width > FAR_TOO_LONG:
+                    self.cut.add(node)
+                    symbol = self.algebra.make("gradient", (), "?", node.shape)
+                    return self._stand_in(node, symbol)
+                return ct
+            self.reader.read(node)
+        name = self.names[node]
+        self.result.backward.append((node, name, gradient))
+        known = gradient.kind == "number" or (
+            gradient.kind == "expand" and gradient.args[0].kind == "number")
+        symbol = self.algebra.make("gradient", (), name, node.shape)
+        return self._stand_in(node, gradient if known else symbol)
+
+    def _stand_in(self, node: Node, expression: Expr) -> Node:
+        """A node that only stands for an expression, of the same shape and dtype."""
+        fake = Node(None, (), NO_ATTRS, node.spec, False, node.site, None, COMPUTED)
+        self.reader.symbols[fake] = expression
+        return fake
+
+    def finished(self) -> Derivation:
+        """The equations, in which what has a name is called by it."""
+        symbols = {}
+        for node, name, right in self.result.forward:
+            if right.args and right.kind != "expand":
+                symbols[right] = self.algebra.make("symbol", (), name, node.shape)
+        self.result.backward = [(node, name, self.algebra.replaced(right, symbols))
+                                for node, name, right in self.result.backward]
+        return self.result
+
+    # ------------------------------------------------------------------ names that are missing
+    def to_name(self) -> set[Node]:
+        """Nodes without a name that would make the equations shorter if they had one."""
+        if self.cut:
+            return self.cut
+        rights = [e for _, _, e in (*self.result.forward, *self.result.backward)]
+        counts: Counter[Expr] = Counter()
+        for right in rights:
+            counts.update(_parts(right))
+        pieces = {e: n for n, e in reversed([*self.arriving.items(), *self.written.items()])}
+        found: dict[Expr, Node] = {}
+        for e, node in pieces.items():
+            if counts[e] > 1 and (e.width > SHORT or is_costly(e)):
+                found[e] = node
+        inner = {part for e in found for x in e.args for part in _parts(x)}
+        outermost = {node for e, node in found.items() if e not in inner}
+        return outermost | self._hidden(rights, pieces) or self._too_long(rights, pieces)
+
+    def _hidden(self, rights: list[Expr], pieces: dict[Expr, Node]) -> set[Node]:
+        """What a function is of that needs whole arrays, where it can only be written by element.
+        """
+        found = set()
+        for part in {p for right in rights for p in _parts(right) if is_opaque(p)}:
+            for x in part.args:
+                while x.kind in ("reshape", "permute"):
+                    x = x.args[0]
+                if not is_plain(x) and x in pieces:
+                    found.add(pieces[x])
+        return found
+
+    def _too_long(self, rights: list[Expr], pieces: dict[Expr, Node]) -> set[Node]:
+        """In every line that is too long, the widest piece that is not."""
+        found = set()
+        for right in rights:
+            if right.width > LONG:
+                parts = [e for e in set(_parts(right)) if e in pieces and e is not right
+                         and SHORT < e.width <= max(LONG, right.width // 2)]
+                if parts:
+                    found.add(pieces[max(parts, key=lambda e: e.width)])
+        return found
+
+
+def _parts(x: Expr) -> Iterator[Expr]:
+    """x and all that it consists of, as often as it would be written."""
+    stack, left = [x], 20_000
+    while stack and left:
+        e = stack.pop()
+        left -= 1
+        yield e
+        stack += e.args
+
+
+
+def is_costly(x: Expr) -> bool:
+    """Whether nobody would compute x twice, however short it is."""
+    return x.kind in ("contract", "reduce") or is_opaque(x)
