@@ -189,6 +189,20 @@ def test_the_keys_step_and_play(shown):
     assert frame() is None
 
 
+def test_space_plays_unless_something_can_be_folded(shown):
+    _, data, page = shown(network)
+    page.locator("body").press(" ")
+    assert page.evaluate("chainrule.state.frame") == 0
+    page.locator("body").press(" ")
+    page.evaluate("chainrule.setFrame(null)")
+    group = next(g["id"] for g in data["groups"][1:] if g.get("parent") == 0)
+    was = page.evaluate("id => chainrule.state.open.has(id)", group)
+    page.evaluate("id => chainrule.selectGroup(id)", group)
+    page.keyboard.press(" ")
+    assert page.evaluate("id => chainrule.state.open.has(id)", group) != was
+    assert page.evaluate("chainrule.state.frame") is None
+
+
 def test_details_wait_for_the_step(shown):
     """A number that the stepper has not reached is not told beside it."""
     _, data, page = shown(neuron)
@@ -460,6 +474,17 @@ def test_equations_and_findings_lead_to_their_nodes(open_page):
     assert page.evaluate("[...chainrule.state.highlight]") == [exp, f]
     text = page.locator("#tab-findings").inner_text()
     assert all(part in text for part in ("train.py:3", "because", "so", "unused"))
+
+
+def test_a_key_brings_the_panel_back(shown):
+    _, _, page = shown(neuron)
+    button = page.get_by_role("button", name="show or hide the panel")
+    button.click()
+    page.evaluate("chainrule.select(5)")
+    assert page.locator("#panel").is_hidden()  # whoever put it away selects without it
+    page.keyboard.press("/")
+    assert page.locator("#tab-search input").is_visible()
+    assert button.get_attribute("aria-pressed") == "true"
 
 
 def test_help_lists_every_key(shown):

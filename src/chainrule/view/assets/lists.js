@@ -27,9 +27,11 @@ function longList(count, row, attrs) {
 
 const place = (node) => (node.file ? `${node.file.split("/").at(-1)}:${node.line}` : "");
 
-/** A row that goes to a node, by hand or by key. */
-const rowOf = (id, ...children) => el("li", { "data-row": id }, el("button", { type: "button",
-  class: "row", onclick: () => app.jump(id) }, children));
+/** A row that goes to a node, by hand or by key; without a node, only text. */
+const rowOf = (id, ...children) => (id === undefined
+  ? el("li", {}, el("span", { class: "row" }, children))
+  : el("li", { "data-row": id }, el("button", { type: "button", class: "row",
+    onclick: () => app.jump(id) }, children)));
 
 /** Mark the rows of what is selected, in all lists. */
 function markRows() {
@@ -191,7 +193,7 @@ function go(step) {
 }
 
 function openSearch() {
-  app.showTab("search");
+  app.openTab("search");
   search.input.focus();
   search.input.select();
 }
@@ -235,13 +237,15 @@ function followProgram() {
 function help(page) {
   const keys = app.keys.map(({ keys: names, text }) => [
     el("dt", {}, names.flatMap((key, i) => [i ? " " : null,
-      el("kbd", {}, key === " " ? "space" : key)])), el("dd", {}, text)]);
+      el("kbd", {}, KEY_SIGNS[key] ?? key)])), el("dd", {}, text)]);
   page.append(
     el("section", {}, el("h3", {}, "What is what"), el("dl", { class: "help-signs" },
       SIGNS.flatMap(([sign, text]) => [el("dt", {}, sign()), el("dd", {}, text)]))),
     el("section", {}, el("h3", {}, "Keys"), el("dl", { class: "help-keys" }, keys.flat())),
   );
 }
+
+const KEY_SIGNS = { " ": "space", ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓" };
 
 const drawn = (...children) => app.svgEl("svg", { viewBox: "0 0 40 22", class: "sign",
   "aria-hidden": "true" }, children);
@@ -274,6 +278,6 @@ app.start.lists = () => {
   app.key("/", "search: name, op, module, code, line, shape", openSearch);
   app.key("n", "search: the next found", () => go(1));
   app.key("N", "search: the one before", () => go(-1));
-  app.key("?", "this help", () => app.showTab("help"));
+  app.key("?", "this help", () => app.openTab("help"));
   app.on("select", followProgram);
 };

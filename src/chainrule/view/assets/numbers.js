@@ -6,6 +6,7 @@
 
 const { el, svgEl, format } = app;
 const IMAGE = { width: 260, height: 160 }; // pixels, at most
+const FEW = 8; // elements that are read faster than their histogram
 const MOST_COLUMNS = 6; // of a vector that is written out as a table
 
 /** Whether a number of the data is finite; JSON's strings stand for those that are not. */
@@ -64,7 +65,7 @@ function block(array, role, dtype) {
     parts.push(el("p", { class: `number role-${role}${bad}` }, text));
   } else {
     parts.push(alarms(array), statistics(array));
-    if (array.hist) parts.push(histogram(array, role));
+    if (array.hist && !(array.data?.length <= FEW)) parts.push(histogram(array, role));
     if (array.image) parts.push(image(array, role));
     if (array.data) parts.push(table(array, dtype));
   }
@@ -81,7 +82,9 @@ function alarms(array) {
 
 function statistics(array) {
   const named = { norm: array.norm, mean: array.mean, std: array.std ?? 0 };
-  const wide = array.min !== undefined && array.min === array.max ? { all: array.min } : null;
+  const same = array.min !== undefined && array.min === array.max;
+  const whole = array.nan || array.inf ? "finite" : "all";
+  const wide = same ? { [whole]: array.min } : null;
   const cells = Object.entries(wide ? { norm: array.norm, ...wide } : named)
     .filter(([, v]) => v !== undefined)
     .map(([name, v]) => [name, app.numbers.rough(v)]);

@@ -43,7 +43,15 @@ app.showTab = (id) => {
     chosen.seen = true;
     chosen.fill(chosen.page);
   }
-  document.body.classList.remove("wide");
+};
+
+/** Show a tab that was asked for by a key, also where the panel is put away. */
+app.openTab = (id) => {
+  // The button knows whether the panel is shown: it is pressed rather than gone around.
+  if (document.body.classList.contains("wide")) {
+    document.querySelector('#bar [aria-label="show or hide the panel"]')?.click();
+  }
+  app.showTab(id);
 };
 app.currentTab = () => current?.id;
 
@@ -122,6 +130,7 @@ function nodePage(id) {
   return [
     heading(node.name || (operator ? node.op : node.label || node.op), kindOf(node), `#${id}`),
     node.message ? el("p", { class: "alarm" }, node.message) : null,
+    node.origin ? el("p", { class: "alarm" }, node.origin) : null,
     trail(node), code(node),
     facts(nodeFacts(node)),
     values(node), gradients(node),
@@ -131,7 +140,7 @@ function nodePage(id) {
 }
 
 function heading(name, kind, small) {
-  return el("header", {}, el("h2", {}, name), el("span", { class: `kind ${kind}` }, kind),
+  return el("header", {}, el("h2", {}, name), kind ? el("span", { class: `kind ${kind}` }, kind) : null,
     el("span", { class: "faint" }, small));
 }
 
@@ -219,10 +228,14 @@ function factors(e) {
   const known = app.knowsValue(edge.tail) && tail.value;
   const head = el("div", { class: "factor-head" }, app.nodeLink(edge.tail), " ",
     known ? app.numbers.term(tail.value, "value") : null);
-  if (!edge.gradient) return [head, el("p", { class: "faint small" }, tail.why ?? "no gradient")];
+  if (!edge.gradient) return [head, el("p", { class: "faint small" }, whyNone(edge))];
   if (!app.knowsShare(e)) return [head, el("p", { class: "faint small" }, "not reached yet")];
   return [head, product(e)];
 }
+
+/** Why an edge carries no gradient: none comes from above, or none is asked for below. */
+const whyNone = (edge) => nodes[edge.head].why ?? nodes[edge.tail].why
+  ?? "The operator hands no gradient to this input.";
 
 /** The product as a small table: what each factor is called, below it what it is. */
 function product(e) {
@@ -279,7 +292,7 @@ function edgePage(e) {
   if (tail.value) parts.push(values(tail));
   if (!edge.gradient) {
     return [...parts, section("Gradient", el("p", { class: "none" },
-      el("strong", {}, "None. "), tail.why ?? "No gradient flows along this edge."))];
+      el("strong", {}, "None. "), whyNone(edge)))];
   }
   if (!app.knowsShare(e)) {
     return [...parts, later("Gradient", "share of the gradient",
@@ -342,7 +355,7 @@ function bars(rows, role) {
       row.node === undefined ? row.label : app.nodeLink(row.node, row.label)),
     el("span", { class: "bar-track" }, el("span", { class: "bar-fill",
       style: `width:${Math.max(1, 100 * row.share).toFixed(1)}%` })),
-    el("span", { class: "bar-text" }, row.text))));
+    el("span", { class: `bar-text${/nan|inf/.test(row.text) ? " alarm" : ""}` }, row.text))));
 }
 
 function kernelPage(k) {

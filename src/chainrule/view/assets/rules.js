@@ -17,7 +17,7 @@ app.rules = { symbol, output: symbol(data.output), forward, backward, share, isS
 function symbol(id) {
   const node = nodes[id];
   if (!node) return "L";
-  if (node.kind === "constant") return node.label;
+  if (node.kind === "constant" && node.label) return node.label;
   return node.name || (id === data.output ? "L" : `v${subscript(id)}`);
 }
 
