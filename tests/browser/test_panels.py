@@ -43,35 +43,16 @@ def data_of(make, times=False):
     return output, snapshot(output, names=names, times=times).data
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync = pytest.importorskip("playwright.sync_api")
-    with sync.sync_playwright() as play:
-        args = ["--headless=new", "--no-sandbox", "--disable-gpu"]
-        found = play.chromium.launch(executable_path="/usr/bin/chromium", args=args)
-        yield found
-        found.close()
-
-
 @pytest.fixture
-def open_page(browser, tmp_path):
-    """A function that opens an HTML text; what goes wrong in its scripts fails the test."""
-    errors: list[str] = []
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+def open_page(page_of, tmp_path):
+    """A function that opens an HTML text."""
 
     def open_(html):
         path = tmp_path / "graph.html"
         path.write_text(html, encoding="utf-8")
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.goto(path.as_uri())
-        page.wait_for_selector("body[data-ready]")
-        return page
+        return page_of(path)
 
-    yield open_
-    context.close()
-    assert not errors
+    return open_
 
 
 @pytest.fixture
