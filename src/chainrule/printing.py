@@ -180,3 +180,17 @@ def _add_suffixes(text: str, suffixes: Sequence[str], indent: int) -> str:
             text += ", " + suffix
             column += len(suffix) + 2
     return text + ")"
+
+
+def amount(n: float, unit: str = "") -> str:
+    """A number in three digits.
+
+    >>> [amount(n, "B") for n in (0, 999, 1234, 56789012)]
+    ['0 B', '999 B', '1.23 kB', '56.8 MB']
+    """
+    for prefix in ("", "k", "M", "G", "T"):
+        if abs(n) < 999.5 or prefix == "T":
+            break
+        n /= 1000
+    digits = f"{n:.0f}" if n == int(n) and not prefix else f"{n:.3g}"
+    return f"{digits} {prefix}{unit}".rstrip()

@@ -15,6 +15,7 @@ from math import prod
 
 from ..graph import Node
 from ..ops.contraction import contract
+from ..printing import amount
 from ..shapes import size
 from .codegen import Code
 from .engine import engine
@@ -157,17 +158,3 @@ def op_names(nodes: Iterable[Node]) -> str:
     """Op names, each once: `contract add x3 relu`."""
     counts = Counter(n.name for n in nodes)
     return " ".join(name + (f" x{n}" if n > 1 else "") for name, n in counts.items())
-
-
-def amount(n: float, unit: str = "") -> str:
-    """A number in three digits.
-
-    >>> [amount(n, "B") for n in (0, 999, 1234, 56789012)]
-    ['0 B', '999 B', '1.23 kB', '56.8 MB']
-    """
-    for prefix in ("", "k", "M", "G", "T"):
-        if abs(n) < 999.5 or prefix == "T":
-            break
-        n /= 1000
-    digits = f"{n:.0f}" if n == int(n) and not prefix else f"{n:.3g}"
-    return f"{digits} {prefix}{unit}".rstrip()

@@ -4,6 +4,7 @@ from .curve import draw_curve
 from .drawing import draw, draw_steps
 from .nan import trace_nan
 from .snapshot import snapshot
+from .summary import summary
 from .text import show
 
-__all__ = ["draw", "draw_curve", "draw_steps", "show", "snapshot", "trace_nan"]
+__all__ = ["draw", "draw_curve", "draw_steps", "show", "snapshot", "summary", "trace_nan"]

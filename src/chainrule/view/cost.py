@@ -87,3 +87,19 @@ _DIRECT: dict[str, Callable[[int, int, tuple[int, ...]], float]] = {
     "solve": lambda m, n, out: 2 * n**3 / 3 + 2 * n**2 * out[-1],
     "orthonormal": lambda m, n, out: 4 * m * n**2 - 4 * n**3 / 3,
 }
+
+
+# What NumPy gives as a view, or hands through.
+VIEWS = (FREE - {"cast"}) | {
+    "after", "custom", "expand", "flip", "once", "part", "permute", "reshape", "slice", "window"}
+
+
+def fresh_bytes(node: Node) -> int:
+    """Bytes of the array that a node computes; 0 for a leaf, and for a view of another array.
+
+    >>> import chainrule as torch
+    >>> x = torch.ones(2, 3)
+    >>> fresh_bytes((x + 1).node), fresh_bytes(x.T.node)
+    (24, 0)
+    """
+    return 0 if is_leaf(node) or not node.inputs or node.name in VIEWS else node.nbytes
