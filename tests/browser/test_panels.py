@@ -353,6 +353,28 @@ def test_the_list_of_arrays_sums_to_the_curve(shown, name):
     assert page.evaluate("chainrule.memory.peak.bytes") == max(totals)
 
 
+def test_the_timeline_of_five_thousand_steps_follows_the_hand(open_page):
+    x = torch.tensor(1.0, requires_grad=True)
+    y = x
+    for _ in range(2500):
+        y = torch.sin(y)
+    data = snapshot(y, names={"x": x}, times=False).data
+    assert data["memory"]["steps"] == 5000
+    page = open_page(html_of(data))
+    page.keyboard.press("m")
+    spent = page.evaluate("""() => [...Array(20).keys()].map((k) => {
+        const start = performance.now();
+        chainrule.memory.choose(250 * k);
+        return performance.now() - start;
+    })""")
+    assert min(spent) < 50  # milliseconds: the machine may be busy, so the best of them
+    page.evaluate("chainrule.memory.choose(2499)")
+    page.locator("#memory .alive .summary button").click()
+    rows = page.locator("#memory .alive li").evaluate_all(
+        "rows => rows.map(row => Number(row.dataset.bytes))")
+    assert len(rows) > 400 and sum(rows) == page.evaluate("chainrule.memory.total(2499)")
+
+
 def test_the_timeline_is_worked_by_hand_and_by_keys(shown):
     _, data, page = shown(network)
     page.keyboard.press("m")
