@@ -504,7 +504,8 @@ def test_a_parameter_goes_by_its_name_and_a_module_by_its_path():
         net[0].weight[1, 0] = nan
     net[0].weight.tolist()
     origin = torch.trace_nan(net(torch.ones(1, 2)).sum())
-    assert str(origin).startswith("0.weight requires finite values, got nan at (1, 0), 1 of its 4")
+    assert str(origin).startswith(
+        "net.0.weight requires finite values, got nan at (1, 0), 1 of its 4 elements\n")
     net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Softmax(1))
     origin = torch.trace_nan(net(torch.full((1, 2), 3e38) * 10).sum())
     assert origin.op == "mul"
@@ -782,6 +783,23 @@ def test_the_learning_rate_must_be_finite():
         x.sum().backward()
         with pytest.raises(AnomalyError, match="step requires a finite learning rate, got lr=inf"):
             optimizer.step()
+
+
+def test_an_update_that_overflows_is_found_a_step_later():
+    w = leaf(1.0, 2.0)
+    optimizer = torch.optim.SGD([w], lr=1e38)
+    with torch.trace_nan():
+        for k in range(2):
+            (w * torch.tensor([1.0, 100.0])).sum().backward()
+            if k == 1:
+                break
+            optimizer.step()  # here
+            optimizer.zero_grad()
+        with pytest.raises(AnomalyError, match="w requires finite values, got -inf at") as caught:
+            optimizer.step()
+    assert caught.value.origin.op == "leaf" and "lower the learning rate" in str(caught.value)
+    assert caught.value.origin.where.line == line_of(
+        test_an_update_that_overflows_is_found_a_step_later)
 
 
 def test_it_is_a_switch_and_a_context():

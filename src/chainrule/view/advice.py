@@ -45,6 +45,9 @@ def advice(
     if masked is not None:
         return (f"choose before the operation, not only after it: give {node.name} an input that "
                 f"is safe where its result is not used, {node.name}(torch.where(mask, x, 1.0))")
+    if not inputs and node.scope is not None and node.scope.label == "optimizer_step":
+        return ("an update has made it, of finite gradients: lower the learning rate, or clip the "
+                "gradients")
     if not inputs:
         return "look at where these values come from: torch.isfinite(x).all()"
     if _is_masked_row(maker, inputs):

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..autodiff import is_leaf
 from ..errors import AnomalyError
-from ..graph import Node, backlog, users
+from ..graph import Node, backlog
 from ..interpreter import span
 from ..scope import Site, enter, leave
 from ..shapes import size
@@ -115,7 +116,7 @@ class _Account:
         lines = [self._head(), *map(str, inputs), *self._story(masked)]
         hint = advice(node, self.maker, phase, inputs, masked, self.found.became)
         return Origin(
-            self.graph.original(node), self.maker, phase, "leaf" if node.op is None else node.name,
+            self.graph.original(node), self.maker, phase, "leaf" if is_leaf(node) else node.name,
             node.where, self.index, int(self.found.places.sum()), self.value, inputs,
             "\n  ".join(lines), hint)
 
@@ -126,7 +127,7 @@ class _Account:
         what = f"{self.value:.6g}{where}"
         if not self.graph.inputs[maker]:
             name = self.names.nodes.get(self.graph.original(maker), "a leaf")
-            gone = "" if maker.op is None else f"; what {maker.name} computed it from was let go"
+            gone = "" if is_leaf(maker) else f"; what {maker.name} computed it from was let go"
             return f"{name} requires finite values, got {what}{gone}"
         if self.forward is None:
             return f"{maker.name} requires a finite result, got {what}"
@@ -179,7 +180,7 @@ class _Account:
         derivative out of the gradient."""
         if self.forward is None:
             return None
-        below = users(self.graph.order)
+        below = self.graph.users()
         seen, queue = {self.forward}, [self.forward]
         for node in queue:  # which grows
             for user in below[node]:

@@ -108,6 +108,14 @@ class Graph:
         """The user's node that this one stands for; the node itself if it is no part of a call."""
         return self._original.get(node, node)
 
+    def users(self) -> dict[Node, list[Node]]:
+        """For every node, those that it is an input of."""
+        found: dict[Node, list[Node]] = {n: [] for n in self.order}
+        for node, inputs in self.inputs.items():
+            for x in inputs:
+                found[x].append(node)
+        return found
+
     def known(self, node: Node) -> np.ndarray | None:
         """The value that the program has computed."""
         return self.original(node).value
