@@ -12,7 +12,7 @@ from .svg import COLOURS, escape
 ASSETS = Path(__file__).parent / "assets"
 # Each script is a block of its own in one function; `app` is all they share.
 SCRIPTS = (
-    "core.js", "place.js", "figures.js", "boxes.js", "camera.js", "graph.js", "walk.js",
+    "core.js", "wrap.js", "place.js", "figures.js", "boxes.js", "camera.js", "graph.js", "walk.js",
     "colours.js", "export.js", "kernels.js", "bar.js",
     "numbers.js", "rules.js", "panel.js", "stepper.js", "memory.js", "lists.js", "main.js",
 )  # fmt: skip

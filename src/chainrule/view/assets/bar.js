@@ -27,7 +27,9 @@ function modes() {
     ["kernels", "Kernels", "what the machine runs: fused kernels"]];
   const made = all.map(([mode, sign, label]) =>
     button(sign, label, () => app.setMode(mode), { "data-mode": mode }));
-  const press = () => made.forEach((b) => b.setAttribute("aria-pressed", b.dataset.mode === state.mode));
+  const press = () => {
+    for (const b of made) b.setAttribute("aria-pressed", b.dataset.mode === state.mode);
+  };
   app.on("mode", press);
   press();
   return together("what is drawn", ...made);

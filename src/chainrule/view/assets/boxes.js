@@ -103,7 +103,8 @@ function measure(node) {
   }
   if (node.kind === "error") {
     const lines = wrap(node.message ?? "", 44);
-    const width = Math.max(app.textWidth(label, 12, 600), ...lines.map((l) => app.textWidth(l, 11)));
+    const wide = lines.map((line) => app.textWidth(line, 11));
+    const width = Math.max(app.textWidth(label, 12, 600), ...wide);
     return { width: width + 24, height: 24 + 15 * lines.length, radius: 6, label, lines };
   }
   const below = linesBelow(node);
@@ -146,7 +147,8 @@ function measureFolded(group) {
   const up = value ? value.height + 2 : 0;
   const down = gradient ? gradient.height + 2 : 0;
   const height = 40 + up + down + (up || down ? 9 : 0);
-  return { width: Math.max(64, ...wide) + 24, height, radius: 9, label, facts, value, gradient, up };
+  const width = Math.max(64, ...wide) + 24;
+  return { width, height, radius: 9, label, facts, value, gradient, up };
 }
 
 // ---------------------------------------------------------------------------- drawing
@@ -281,7 +283,8 @@ app.linkLabel = (source, carried) => {
   const gradient = gradientFigure(node, carried);
   if (!value && !gradient) return null;
   const width = Math.max(value?.width ?? 0, gradient?.width ?? 0) + 8;
-  return { value, gradient, width, height: 2 * Math.max(value?.height ?? 0, gradient?.height ?? 0) + 4 };
+  const half = Math.max(value?.height ?? 0, gradient?.height ?? 0);
+  return { value, gradient, width, height: 2 * half + 4 };
 };
 
 function gradientFigure(node, carried) {

@@ -1,4 +1,4 @@
-// Boxes coloured by what they cost or receive, and the legend that says what signs and colours mean.
+// Boxes coloured by what they cost or receive, and the legend for signs and colours.
 
 const { nodes, groups, state } = app;
 

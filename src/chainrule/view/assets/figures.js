@@ -153,7 +153,8 @@ function histogram(counts, kind, up) {
     // A bin that holds anything is seen.
     const h = Math.max(1, (BARS.height * count) / most);
     const x = -BARS.width / 2 + i * step;
-    d += `M${x.toFixed(1)} ${up ? -1 : 1}v${((up ? -1 : 1) * h).toFixed(1)}h${(step - 0.6).toFixed(1)}v${((up ? 1 : -1) * h).toFixed(1)}z`;
+    const tall = ((up ? -1 : 1) * h).toFixed(1);
+    d += `M${x.toFixed(1)} ${up ? -1 : 1}v${tall}h${(step - 0.6).toFixed(1)}v${-tall}z`;
   });
   return app.svgEl("path", { d, class: `bars ${kind}-bars` });
 }

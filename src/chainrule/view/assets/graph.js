@@ -123,7 +123,10 @@ function frame(level) {
     if (link.stops.at(-1).side) link.points.at(-1)[0] = width;
     if (link.label) [link.label.x, link.label.y] = [link.label.x + across, link.label.y + TITLE];
   }
-  level.size = { width, height, ports, radius: 10 };
+  const heights = Object.values(ports.in);
+  const entered = placed.rows > 1 && heights.length
+    ? heights.reduce((a, b) => a + b, 0) / heights.length : undefined;
+  level.size = { width, height, ports, entered, radius: 10 };
   level.region.setAttribute("width", width);
   level.region.setAttribute("height", height);
 }

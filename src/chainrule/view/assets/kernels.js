@@ -34,7 +34,8 @@ function wrap(text) {
 function far(id) {
   const names = (ids) => {
     const all = [...new Set(ids)].sort((a, b) => a - b).map((k) => `k${k}`);
-    return all.length > 5 ? `${all.slice(0, 4).join(", ")}, and ${all.length - 4} more` : all.join(", ");
+    const more = all.length > 5 ? [`and ${all.length - 4} more`] : [];
+    return [...(more.length ? all.slice(0, 4) : all), ...more].join(", ");
   };
   const from = names(left.far.filter(([, head]) => head === id).map(([tail]) => tail));
   const to = names(left.far.filter(([tail]) => tail === id).map(([, head]) => head));
@@ -81,7 +82,8 @@ function sizeOf(key) {
   const texts = textsOf(byId.get(number(key)));
   const wide = [
     app.textWidth(texts.title, 12, 600), ...texts.lines.map((l) => app.textWidth(l)),
-    app.textWidth(texts.where, 10), app.textWidth(texts.far, 10), app.textWidth(texts.speed.join("   "), 11),
+    app.textWidth(texts.where, 10), app.textWidth(texts.far, 10),
+    app.textWidth(texts.speed.join("   "), 11),
   ];
   const rows = 2 + texts.lines.length + (texts.where ? 1 : 0) + (texts.far ? 1 : 0);
   return {
@@ -95,8 +97,11 @@ function drawKernel(kernel, item) {
     class: "kernel", "data-kernel": kernel.id, tabindex: -1, role: "button",
     "aria-label": say(kernel), transform: `translate(${item.x} ${item.y})`,
   });
-  const heat = kernel.us && program.us ? kernel.us / Math.max(...program.list.map((k) => k.us ?? 0)) : 0;
+  const slowest = Math.max(...program.list.map((k) => k.us ?? 0), 1e-9);
   const left = -w / 2 + PADDING;
+  const bar = (width, kind) => app.svgEl("rect", {
+    x: left, y: h / 2 - 8, width: Math.max(1, width), height: 3, rx: 1.5, class: kind,
+  });
   let y = -h / 2 + 15;
   const line = (text, kind, size) => {
     element.append(app.text(left, y, text, kind, size));
@@ -106,10 +111,7 @@ function drawKernel(kernel, item) {
     app.svgEl("title", null, describe(kernel)),
     app.svgEl("rect", { x: -w / 2, y: -h / 2, width: w, height: h, rx: 8, class: "box" }),
     // How much of the whole time: a bar along the lower border.
-    app.svgEl("rect", { x: left, y: h / 2 - 8, width: w - 2 * PADDING, height: 3, rx: 1.5, class: "track" }),
-    app.svgEl("rect", {
-      x: left, y: h / 2 - 8, width: Math.max(1, (w - 2 * PADDING) * heat), height: 3, rx: 1.5, class: "heat",
-    }));
+    bar(w - 2 * PADDING, "track"), bar(((w - 2 * PADDING) * (kernel.us ?? 0)) / slowest, "heat"));
   line(texts.title, "name", 12);
   for (const text of texts.lines) line(text, "");
   if (texts.where) line(texts.where, "faint small", 10);
@@ -141,7 +143,7 @@ function shortened(given) {
 
 function byLevel() {
   const columns = [];
-  for (const kernel of program.list) (columns[2 * (kernel.level ?? 0)] ??= []).push(`k${kernel.id}`);
+  for (const { id, level = 0 } of program.list) (columns[2 * level] ??= []).push(`k${id}`);
   return Array.from(columns, (column) => column ?? []);
 }
 
@@ -245,11 +247,13 @@ function listen(svg) {
 app.start.kernels = () => {
   const stage = document.getElementById("stage");
   const usual = data.failure ?? data.note ?? "";
-  stage.append(app.el("p", { id: "note", class: data.failure ? "failure" : "", hidden: !usual }, usual));
+  const kind = data.failure ? "failure" : "";
+  stage.append(app.el("p", { id: "note", class: kind, hidden: !usual }, usual));
   app.on("highlight", (ids) => { if (!ids.size) note(usual); });
   if (!program) return;
   const svg = app.svgEl("svg", {
-    id: "kernels", class: "drawing", tabindex: 0, role: "group", "aria-label": "kernels of the program",
+    id: "kernels", class: "drawing", tabindex: 0, role: "group",
+    "aria-label": "kernels of the program",
   }, content);
   stage.prepend(svg);
   app.kernelContent = content;

@@ -9,7 +9,7 @@ const GAP_BETWEEN_ITEMS = 16;
 const GAP_BETWEEN_BENDS = 8;
 const GAP_BETWEEN_COLUMNS = 22;
 const STRAIGHTENING = 40; // sweeps
-const PATIENCE = 40_000; // items times sweeps: a huge drawing gets fewer, nobody sees the difference
+const PATIENCE = 40_000; // items times sweeps: of a huge drawing nobody sees the difference
 const STILL = 0.02; // pixels: no item moved farther in a sweep
 
 /**
@@ -17,20 +17,23 @@ const STILL = 0.02; // pixels: no item moved farther in a sweep
  *
  * `size(key)` of an item is {width, height, clearance?, radius?, ports?}: `clearance` is kept free
  * above and below, `ports` (of an open group) is {in: {node: offset}, out: ...} from the centre.
- * `label(i)` of link i is {width, height} or null.  The result is {width, height, items, links}:
- * items[key] = {x, y, width, height} with x, y the centre; links[i] = {points, label} where the
- * curve runs level through `points` two by two, and `label` is the centre of the label's room.
+ * `label(i)` of link i is {width, height} or null.
+ *
+ * The result is {width, height, rows, items, links}: items[key] = {x, y, width, height} with x, y
+ * the centre; links[i] = {points, label} where the curve runs level through `points` two by two,
+ * and `label` is the centre of the label's room.
  */
 app.place = (layout, size, label) => {
   const drawing = read(layout, size, label);
   spreadPorts(drawing);
   straighten(drawing);
-  const [width, height] = setColumns(drawing);
+  const { width, height, rows } = setColumns(drawing);
   const items = {};
   for (const item of drawing.items) if (!item.bend) items[item.key] = item;
-  return { width, height, items, links: drawing.links };
+  return { width, height, rows, items, links: drawing.links };
 };
 
+/** The items and links of a layout, with what is known of them before they are placed. */
 function read(layout, size, label) {
   const byKey = new Map();
   const columns = layout.columns.map((keys, column) => keys.map((key, order) => {
@@ -39,7 +42,7 @@ function read(layout, size, label) {
       key, column, order, bend, width: 0, height: 0, clearance: 0, radius: 0,
       ...(bend ? null : size(key)),
       side: key[0] === "i" ? "first" : key[0] === "o" ? "last" : "",
-      x: 0, y: 0, from: 0, to: 0, fed: false, left: [], right: [],
+      x: 0, y: 0, from: 0, to: 0, row: 0, fed: false, left: [], right: [],
     };
     byKey.set(key, item);
     return item;
@@ -110,7 +113,10 @@ function pull(links) {
     for (let i = 0; i + 1 < stops.length; i += 1) {
       const [a, b] = [stops[i], stops[i + 1]];
       const stiff = weight * (a.bend && b.bend ? 4 : 1);
-      const offset = (i === 0 ? link.tailPort : 0) - (i + 2 === stops.length ? link.headPort : 0);
+      // What leaves a group of several rows below leads on at the height at which it was entered:
+      // such groups stand side by side, where level links would make them a staircase.
+      const start = stops[0].entered ?? link.tailPort;
+      const offset = (i === 0 ? start : 0) - (i + 2 === stops.length ? link.headPort : 0);
       b.left.push([stiff, a, offset]);
       a.right.push([stiff, b, -offset]);
     }
@@ -177,7 +183,7 @@ function pool(moments, weights, counts) {
 
 // ---------------------------------------------------------------------------- columns and curves
 
-/** Set every x, the wider apart the steeper the links; move the drawing to (0, 0). */
+/** Set every x, the wider apart the steeper the links; break rows; move the drawing to (0, 0). */
 function setColumns({ columns, links, items }) {
   const steepest = new Array(columns.length).fill(0);
   for (const link of links) {
@@ -188,6 +194,7 @@ function setColumns({ columns, links, items }) {
     }
   }
   let right = 0;
+  const extent = [];
   columns.forEach((column, c) => {
     const width = column.reduce((w, item) => Math.max(w, item.width), 0);
     for (const item of column) {
@@ -195,17 +202,19 @@ function setColumns({ columns, links, items }) {
       // A source stands close to its users.
       if (!item.fed && !item.side && !item.bend) item.x += (width - item.width) / 2;
     }
+    extent.push([right, right + width]);
     // A column of bends without labels takes no room of its own.
     const empty = !width && c % 2 === 1;
     right += width + (empty ? 0 : GAP_BETWEEN_COLUMNS) + Math.min(0.4 * steepest[c], 80);
   });
-  const top = items.reduce((y, item) => Math.min(y, item.y - item.reach), Infinity);
-  for (const item of items) item.y -= Number.isFinite(top) ? top : 0;
-  for (const link of links) trace(link);
-  return [
-    items.reduce((w, item) => Math.max(w, item.x + item.width / 2), 0),
-    items.reduce((h, item) => Math.max(h, item.y + item.reach), 0),
-  ];
+  const rows = app.wrap(columns, links, extent);
+  for (const link of links) trace(link, rows);
+  return {
+    width: items.reduce((w, item) => Math.max(w, item.x + item.width / 2),
+      rows.reduce((w, row) => Math.max(w, row.passing.length ? app.rowEnd(row) : 0), 0)),
+    height: items.reduce((h, item) => Math.max(h, item.y + item.reach), 0),
+    rows: rows.length,
+  };
 }
 
 /** Where a link passes its stops. */
@@ -217,13 +226,17 @@ function heights({ stops, tailPort, headPort }) {
 }
 
 /** Between the columns a link may climb; where it passes one, and at its ends, it is level. */
-function trace(link) {
+function trace(link, rows) {
   const { stops } = link;
   const ys = heights(link);
   const last = stops.length - 1;
   const points = [[border(stops[0], link.tailPort, 1), ys[0]], [stops[0].to, ys[0]]];
-  for (let i = 1; i < last; i += 1) points.push([stops[i].from, ys[i]], [stops[i].to, ys[i]]);
-  points.push([stops[last].from, ys[last]], [border(stops[last], link.headPort, -1), ys[last]]);
+  for (let i = 1; i <= last; i += 1) {
+    const { row } = stops[i - 1];
+    if (stops[i].row !== row) points.push(...app.around(rows, link, row, ys[i - 1], ys[i]));
+    points.push([stops[i].from, ys[i]]);
+    points.push([i < last ? stops[i].to : border(stops[i], link.headPort, -1), ys[i]]);
+  }
   link.points = points;
   link.label = link.labelled && last > 1 ? { x: stops[1].x, y: ys[1] } : null;
 }
@@ -238,16 +251,38 @@ function border(item, port, side) {
   return item.x + (side > 0 ? right : -item.width / 2) + side * -missing;
 }
 
-/** The path through `points` that leaves and enters each of them level. */
+const r = (v) => Math.round(10 * v) / 10;
+const ROUND = 9; // the radius of a corner
+
+/**
+ * The path through `points` that leaves and enters each of them level.
+ *
+ * At a point [x, y, "corner"] it turns by a right angle, as neatly as there is room.
+ */
 app.smooth = (points) => {
-  const r = (v) => Math.round(10 * v) / 10;
   let [x, y] = points[0];
   let path = `M${r(x)} ${r(y)}`;
-  for (const [u, v] of points.slice(1)) {
+  points.slice(1).forEach(([u, v, corner], i) => {
+    if (corner) {
+      const [nextX, nextY] = points[i + 2];
+      const to = toward([u, v], [x, y]);
+      const on = toward([u, v], [nextX, nextY]);
+      path += `L${r(to[0])} ${r(to[1])}Q${r(u)} ${r(v)} ${r(on[0])} ${r(on[1])}`;
+      [x, y] = on;
+      return;
+    }
     const mid = r((x + u) / 2);
     if (Math.abs(v - y) >= 0.05) path += `C${mid} ${r(y)} ${mid} ${r(v)} ${r(u)} ${r(v)}`;
     else if (Math.abs(u - x) >= 0.05) path += `H${r(u)}`;
     [x, y] = [u, v];
-  }
+  });
   return path;
 };
+
+/** A point near `a` on the way to `b`: where the rounding of a corner begins. */
+function toward(a, b) {
+  const [dx, dy] = [b[0] - a[0], b[1] - a[1]];
+  const length = Math.hypot(dx, dy) || 1;
+  const step = Math.min(ROUND, length / 2);
+  return [a[0] + (dx * step) / length, a[1] + (dy * step) / length];
+}
