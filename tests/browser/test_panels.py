@@ -283,6 +283,23 @@ def test_what_is_not_a_number_is_alarming(shown):
     assert page.locator("#tab-details .array td.alarm").count() >= 2
 
 
+def test_a_failure_shows_what_the_operation_was_given(open_page):
+    data = snapshot(torch.ones(2, 3) * 2, times=False).data
+    end = len(data["nodes"])
+    message = "mul requires shapes that broadcast, got (2, 3) and <b>(5)</b>"
+    data["nodes"].append({"id": end, "op": "error", "label": "✗", "kind": "error", "shape": [],
+                          "inputs": [end - 1], "group": 0, "file": "train.py", "line": 7,
+                          "source": "y = x * z", "message": message})
+    data["edges"].append({"tail": end - 1, "head": end, "index": 0, "route": []})
+    data["layout"]["0"]["columns"] += [[], [f"n{end}"]]
+    page = open_page(html_of(data | {"output": end, "failure": message}))
+    assert message in page.locator("#tab-details").inner_text()
+    page.evaluate("id => chainrule.reveal(id)", end)
+    text = page.locator("#tab-details").inner_text()
+    assert all(part in text for part in (message, "train.py:7", "y = x * z", "2×3"))
+    assert page.locator("#tab-details b").count() == 0
+
+
 def test_a_group_counts_what_is_inside(shown):
     _, data, page = shown(network)
     for group in data["groups"][1:]:
@@ -458,6 +475,7 @@ def test_equations_and_findings_lead_to_their_nodes(open_page):
     f, exp = data["output"], found_by(data, lambda n: n["op"] == "exp")[0]
     data["equations"] = [
         {"text": "f = 1 / (1 + e)", "latex": r"f = \frac{1}{1 + e}", "part": "forward", "node": f},
+        {"text": "e = exp(x)", "latex": "e = e^x", "part": "forward", "node": exp},
         {"text": "df/de = -f^2", "latex": r"\bar e = -f^2", "part": "backward", "node": exp},
     ]
     data["findings"] = [{"rule": "unused", "where": "train.py:3", "what": "it is odd",
@@ -471,7 +489,10 @@ def test_equations_and_findings_lead_to_their_nodes(open_page):
     page.get_by_role("button", name="copy LaTeX").first.click()
     page.locator("#tab-equations .copy", has_text="copied").wait_for()
     assert page.evaluate("window.copied") == (
-        "\\begin{gather*}\nf = \\frac{1}{1 + e}\n\\end{gather*}\n")
+        "\\begin{gather*}\nf = \\frac{1}{1 + e} \\\\\ne = e^x\n\\end{gather*}\n")
+    # The stepper calls a value what the equations call it.
+    page.evaluate("k => chainrule.setFrame(k)", data["forward"].index(exp))
+    assert page.locator("#stepper .caption").inner_text().startswith("e = exp(")
     page.evaluate("chainrule.showTab('findings')")
     page.get_by_role("button", name="it is odd").click()
     assert page.evaluate("[...chainrule.state.highlight]") == [exp, f]

@@ -126,16 +126,28 @@ function code(x) {
 
 function nodePage(id) {
   const node = nodes[id];
+  if (node.kind === "error") return errorPage(node);
   const operator = (node.inputs ?? []).length > 0;
   return [
     heading(node.name || (operator ? node.op : node.label || node.op), kindOf(node), `#${id}`),
-    node.message ? el("p", { class: "alarm" }, node.message) : null,
-    node.origin ? el("p", { class: "alarm" }, node.origin) : null,
+    node.origin ? el("p", { class: "failure" }, node.origin) : null,
     trail(node), code(node),
     facts(nodeFacts(node)),
     values(node), gradients(node),
     operator ? chainRule(node) : null,
     users(node), kernelsOf(node), equations(id),
+  ];
+}
+
+/** The operation that could not be recorded: what it was given, and why that does not fit. */
+function errorPage(node) {
+  const given = app.incoming[node.id].map((e) => nodes[edges[e].tail]);
+  return [
+    heading("Not recorded", "error", ""),
+    el("p", { class: "failure" }, node.message ?? data.failure ?? ""),
+    trail(node), code(node),
+    section("It was given", el("ul", { class: "rows" }, given.map((x) => el("li",
+      { class: "factor-head" }, app.nodeLink(x.id), el("span", {}, format.shape(x.shape)))))),
   ];
 }
 
@@ -390,9 +402,10 @@ function overview() {
   const size = (node) => node.shape.reduce((product, n) => product * n, 1);
   const count = (pick) => nodes.reduce((total, node) => total + (pick(node) || 0), 0);
   const kept = count((n) => (n.saved_for ? n.bytes : 0));
-  const failed = data.failure ? el("p", { class: "alarm" }, data.failure) : null;
+  const title = data.failure ? "The graph up to the failure" : data.title || "The graph";
   return [
-    heading(data.title || "The graph", "graph", ""), failed,
+    heading(title, "graph", ""),
+    data.failure ? el("p", { class: "failure" }, data.failure) : null,
     data.note ? el("p", { class: "faint" }, data.note) : null,
     loss?.value && app.knowsValue(loss.id)
       ? section(app.nameOf(loss.id), block(loss.value, "value", loss.dtype)) : null,
@@ -400,7 +413,7 @@ function overview() {
       ["nodes", String(nodes.length)], ["operators", String(forward.length)],
       ["edges", String(edges.length)],
       ["parameters", format.count(count((n) => (n.kind === "parameter" ? size(n) : 0)))],
-      ["kept for backward", format.bytes(kept)],
+      ["kept for backward", kept ? format.bytes(kept) : null],
       ["peak memory", app.memory?.peak ? format.bytes(app.memory.peak.bytes) : null],
       ["forward", count((n) => n.us) ? `${format.us(count((n) => n.us))}, gate by gate` : null],
       ["compiled", data.kernels?.us

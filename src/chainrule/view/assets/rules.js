@@ -11,17 +11,26 @@ const INFIX = {
 const MOST_OPERANDS = 4;
 const MOST_ATTRIBUTE = 24; // characters; what is longer stands in the panel
 
-app.rules = { symbol, output: symbol(data.output), forward, backward, share, isSum };
+// What the equations call the values that the user has not named: `h1 = ...` names a node h1.
+const called = new Map();
+for (const { text, part, node } of data.equations ?? []) {
+  const name = text.split(" = ")[0];
+  if (part === "forward" && node !== undefined && /^[\p{L}\p{N}_.]+$/u.test(name)) {
+    called.set(node, name);
+  }
+}
 
-/** What stands for a node in a formula: the user's name, a constant's number, or `v₁₂`. */
+/** What stands for a node in a formula: its name, a constant's number, or `v₁₂`. */
 function symbol(id) {
   const node = nodes[id];
   if (!node) return "L";
   if (node.kind === "constant" && node.label) return node.label;
-  return node.name || (id === data.output ? "L" : `v${subscript(id)}`);
+  return node.name || called.get(id) || (id === data.output ? "L" : `v${subscript(id)}`);
 }
 
 const subscript = (n) => [...String(n)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("");
+
+app.rules = { symbol, output: symbol(data.output), forward, backward, share, isSum };
 
 /** The symbol as a link: what `v₁₂` is shows on hovering. */
 function named(id) {

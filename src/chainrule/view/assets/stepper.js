@@ -85,8 +85,9 @@ function showPlaying() {
 function caption() {
   const op = app.frameOp(state.frame);
   if (!op) {
-    return [el("span", { class: "faint" }, `Everything is shown. Step through ${forward.length} `
-      + `operators forward and ${backward.length} backward: `, el("kbd", {}, "."), " next, ",
+    const back = backward.length ? ` and ${backward.length} backward` : "";
+    return [el("span", { class: "faint" },
+      `Everything is shown. Step through ${forward.length} operators forward${back}: `, el("kbd", {}, "."), " next, ",
     el("kbd", {}, "p"), " play.")];
   }
   return op.part === "forward" ? [app.rules.forward(op.id)] : backwardCaption(op.id);
