@@ -5,6 +5,8 @@ import math
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import chainrule as torch
 from chainrule import config
@@ -535,6 +537,18 @@ def test_of_a_value_whose_history_is_gone_the_op_is_told():
         "from was let go")
 
 
+def test_a_mean_over_no_targets_is_told_as_what_it_is():
+    logits = torch.zeros(2, 3, requires_grad=True)
+    origin = torch.trace_nan(F.cross_entropy(logits, torch.tensor([-100, -100])))
+    assert origin.hint == "this is a mean of nothing: every target is ignored, or has the weight 0"
+    assert [i.there for i in origin.inputs] == ["0", "0"]
+
+
+def test_what_is_the_same_everywhere_is_said_once():
+    x, y = torch.zeros(2, requires_grad=True), torch.zeros(2)
+    assert "\n  y: float32[2], all 0\n" in str(torch.trace_nan((x / y).sum()))
+
+
 def test_bfloat16_and_float64_are_looked_at_too():
     assert torch.trace_nan(leaf(0.0, dtype=torch.float64).log().sum()).op == "log"
     origin = torch.trace_nan((leaf(1e38, dtype=torch.bfloat16) * 1e38).sum())
@@ -856,3 +870,40 @@ def test_a_trail_adds_no_reference_to_a_node_and_stays_whole(turn):
     names = [n.name for n in graph.order]
     assert {"amax", "exp", "log", "sum"} <= {*names}
     assert all(graph.inputs[n] for n in graph.order if n.op is not None and n.name != "constant")
+
+
+# --------------------------------------------------------------------------- whatever the program
+UNARY = [torch.log, torch.sqrt, torch.exp, torch.neg, torch.relu, torch.abs, torch.square,
+         torch.reciprocal, torch.tanh, lambda x: x.t(), lambda x: torch.softmax(x, 0),
+         lambda x: x.sum(1, keepdim=True) + x, lambda x: x.cumsum(0), lambda x: x ** 0.5,
+         lambda x: x / x.std(), lambda x: x[[1, 0, 1]], lambda x: x - x.amax(1, keepdim=True),
+         lambda x: x.norm(dim=0) * x, lambda x: torch.where(x > 0, torch.log(x), x),
+         lambda x: torch.cat([x[:1], x[1:] * 1e30]), lambda x: x.clamp(max=1.0), lambda x: x.acos()]
+BINARY = [torch.add, torch.mul, torch.div, torch.maximum, torch.matmul, torch.pow, torch.atan2,
+          lambda x, y: torch.where(x > y, x, y), lambda x, y: torch.where(y == 0, 0.0, x / y)]
+
+
+@given(st.lists(st.integers(0, len(UNARY) + len(BINARY) - 1), min_size=1, max_size=8),
+       st.lists(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0, 90.0]), min_size=9, max_size=9),
+       st.data())
+@settings(max_examples=150, deadline=None)
+def test_there_is_an_origin_exactly_if_something_is_not_finite(ops, numbers, data):
+    x = torch.tensor(numbers, requires_grad=True)
+    values = [x.view(3, 3)]
+    for k in ops:
+        new = data.draw(st.integers(0, len(values) - 1))
+        if k < len(UNARY):
+            values.append(UNARY[k](values[new]))
+        else:
+            values.append(BINARY[k - len(UNARY)](values[new], values[-1]))
+    loss = values[-1].sum() + values[len(values) // 2].mean()
+    origin = torch.trace_nan(loss)
+    (gradient,) = torch.autograd.grad(loss, x, retain_graph=True)
+    fine = math.isfinite(loss.item()) and bool(gradient.isfinite().all())
+    assert (origin is None) == fine
+    if origin is not None:
+        assert not math.isfinite(origin.value) and str(origin)
+        if math.isfinite(loss.item()):
+            assert origin.phase == "backward"
+        elif origin.phase == "forward":
+            assert all("nan" not in i.there for i in origin.inputs)

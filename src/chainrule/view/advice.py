@@ -50,6 +50,8 @@ def advice(
                 "gradients")
     if not inputs:
         return "look at where these values come from: torch.isfinite(x).all()"
+    if maker.name == "div" and maker.scope is not None and maker.scope.label == "nll_loss":
+        return "this is a mean of nothing: every target is ignored, or has the weight 0"
     if _is_masked_row(maker, inputs):
         return ("where everything along an axis is -inf, there is no softmax: leave at least one "
                 "place unmasked, or mask the result")

@@ -33,6 +33,8 @@ class Input:
     def __str__(self) -> str:
         if size(self.node.shape) == 1:
             return f"{self.name}: {self.node.spec!r} = {self.range}"
+        if self.range == self.there:
+            return f"{self.name}: {self.node.spec!r}, all {self.range}"
         return f"{self.name}: {self.node.spec!r} in {self.range}, there {self.there}"
 
 
