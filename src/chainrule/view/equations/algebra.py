@@ -7,7 +7,14 @@ from fractions import Fraction
 from math import prod
 from typing import Any
 
-from .collapse import extreme_of, is_sum_of_exp, log_of_softmax, softmax_of, square_root
+from .collapse import (
+    extreme_of,
+    is_sum_of_exp,
+    log_of_softmax,
+    shifted_back,
+    softmax_of,
+    square_root,
+)
 from .expression import (
     ELEMENTWISE,
     ONE,
@@ -62,6 +69,7 @@ class Algebra:
         parts = [self._scaled(c, factors[k]) for k, c in coefs.items() if c != 0]
         first = parts[:1]
         parts.sort(key=lambda part: part.kind == "number" and part not in first)
+        parts = shifted_back(self, parts)
         return self.expand(log_of_softmax(self, parts) or self._sum_of(parts), shape)
 
     def _sum_of(self, parts: list[Expr]) -> Expr:
@@ -278,6 +286,8 @@ class Algebra:
             return self.mul(self.number(coef), *scalars, self.reshape(rest, shape))
         if not x.shape:
             return self.expand(x, shape)
+        if not shape and x.kind != "reduce":  # the only element is the sum of all
+            x = self.make("reduce", (x,), ("sum", tuple(range(len(x.shape)))), x.shape)
         return self.make("reshape", (x,), None, shape)
 
     def permute(self, x: Expr, axes: tuple[int, ...]) -> Expr:
@@ -357,6 +367,8 @@ class Algebra:
             if is_number(args[0], None) and is_number(args[1], None):
                 same = split(bare(args[0]))[0] == split(bare(args[1]))[0]
                 return self.number(Fraction(same == (name == "eq")), shape)
+        if name == "log" and args[0].kind == "call" and args[0].data[0] == "exp":
+            return args[0].args[0]
         if name == "gather":
             found = extreme_of(self, args[0], args[1], dict(attrs)["axis"])
             if found is not None:

@@ -41,6 +41,23 @@ def log_of_softmax(algebra: Any, terms: list[Expr]) -> Expr | None:
     return None
 
 
+def shifted_back(algebra: Algebra, terms: list[Expr]) -> list[Expr]:
+    """m + log sum exp(a - m) as log sum exp(a), for an m that is constant along the axes."""
+    for log in terms:
+        if log.kind != "call" or log.data[0] != "log":
+            continue
+        a, axes = _summed_exp(log.args[0])
+        if a is None or a.kind != "add":
+            continue
+        shifts = [t for t in terms if t is not log and algebra.neg(t) in a.args]
+        if shifts and all(_is_constant(t, axes, len(a.shape)) for t in shifts):
+            whole = algebra.expand(algebra.add(a, *shifts), a.shape)
+            total = algebra.reduce("sum", algebra.call("exp", [whole]), axes)
+            return [*[t for t in terms if t not in shifts and t is not log],
+                    algebra.call("log", [total])]
+    return terms
+
+
 def _is_exp(x: Expr, a: Expr) -> bool:
     return x.kind == "call" and x.data[0] == "exp" and x.args[0] is a
 
@@ -58,16 +75,18 @@ def _normalised(algebra: Any, name: str, a: Expr, axes: tuple[int, ...]) -> Expr
     terms = list(a.args) if a.kind == "add" else [a]
     rank = len(a.shape)
 
-    def constant(term: Expr) -> bool:
-        shape = (1,) * (rank - len(term.shape)) + term.shape
-        return all(shape[axis] == 1 for axis in axes)
-
-    kept = [t for t in terms if not constant(t)]
+    kept = [t for t in terms if not _is_constant(t, axes, rank)]
     if kept and len(kept) < len(terms):
         inner = algebra.add(*kept)
         if inner.shape == a.shape:
             a = inner
     return algebra.call(name, [a], (("axis", axes),), a.shape)
+
+
+def _is_constant(x: Expr, axes: tuple[int, ...], rank: int) -> bool:
+    """Whether x, stretched to `rank` axes, is the same all along the given ones."""
+    shape = (1,) * (rank - len(x.shape)) + x.shape
+    return all(shape[axis] == 1 for axis in axes)
 
 
 def extreme_of(algebra: Any, x: Expr, index: Expr, axis: int) -> Expr | None:
@@ -92,8 +111,9 @@ def constant(algebra: Any, value: float, precision: float) -> Expr:
     square, sign = value * value, 1 if value > 0 else -1
     for factor, power in ((1.0, 0), (1 / pi, 1), (pi, -1)):
         for size, root in ((value * factor, 1), (square * factor, 2)):
-            near = Fraction(size).limit_denominator(64 if precision < 1e-12 else 12)
-            if near and abs(float(near) - size) <= 2 * precision * abs(size):
+            near = Fraction(size).limit_denominator(64)
+            simple = precision < 1e-12 or near.denominator <= 12 or near.numerator == 1
+            if near and simple and abs(float(near) - size) <= 2 * precision * abs(size):
                 return _rooted(algebra, near, root, power, sign)
     return algebra.number(exact)
 

@@ -17,14 +17,14 @@ from ...graph import COMPUTED, NO_ATTRS, Node
 from ...ops.elementwise import add
 from ..picture import is_source
 from .algebra import Algebra
-from .expression import ONE, Expr
+from .expression import ONE, Expr, bare
 from .names import Naming
 from .reading import Reader
 from .writing import is_opaque, is_plain
 
 LONG = 84  # characters of a right side
 SHORT = 12  # what may be written twice
-FAR_TOO_LONG = 400
+FAR_TOO_LONG = 1500
 _ROUNDS = 40
 
 Row = tuple[Node, str, Expr]
@@ -136,8 +136,9 @@ class _Round:
             self.reader.read(node)
         name = self.names[node]
         self.result.backward.append((node, name, gradient))
-        known = gradient.kind == "number" or (
-            gradient.kind == "expand" and gradient.args[0].kind == "number")
+        plain = bare(gradient)
+        known = plain.kind == "number" or (
+            not plain.shape and not plain.graded and plain.width < SHORT)
         symbol = self.algebra.make("gradient", (), name, node.shape)
         return self._stand_in(node, gradient if known else symbol)
 

@@ -39,6 +39,7 @@ ELEMENTWISE = frozenset("""
     """.split()) | COMPARISONS.keys()
 
 
+_LONGEST_NAME = 6  # what a longer one counts for
 _WIDTHS = {"number": 0, "symbol": 0, "gradient": 5, "reduce": 8, "contract": 2, "expand": 0}
 
 
@@ -52,7 +53,7 @@ class Expr:
         # About how many characters it takes to write it.
         own = _WIDTHS.get(kind, 4)
         if kind in ("number", "symbol", "gradient"):
-            own += len(str(data))
+            own += min(len(str(data)), _LONGEST_NAME)
         self.width = own + sum([x.width for x in args])
         self.graded = kind == "gradient" or any([x.graded for x in args])  # has a gradient in it
 

@@ -36,10 +36,13 @@ class Indexer:
             yield f"i{n}"
             n += 1
 
+    def name(self) -> str:
+        return next(self._letters)
+
     def letter(self, size: int) -> Expr:
         if size == 1:
             return self.algebra.number(Fraction(0))
-        return self.algebra.make("index", (), (next(self._letters), size), ())
+        return self.algebra.make("index", (), (self.name(), size), ())
 
     def letters(self, shape: Shape) -> list[Expr]:
         return [self.letter(n) for n in shape]

@@ -6,11 +6,13 @@ import dis
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from math import isfinite
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from ...graph import Node
+from ...nn.container import ModuleDict, ModuleList
 from ...nn.module import Module
 from ...scope import Scope
 from ...tensor import Tensor
@@ -42,6 +44,7 @@ class Naming:
             if node in inside and node not in self.names:
                 self._give(node, name)
         self.modules = self._module_variables()
+        self._in_lists = self._lists()
         self._outputs(order)
         self._letter = self._free_letter()
         self._counts: Counter[str] = Counter()
@@ -88,11 +91,25 @@ class Naming:
                 found[type(value).__name__].append(name)
         return {kind: names[0] for kind, names in found.items() if len(names) == 1}
 
+    def _lists(self) -> dict[str, str]:
+        """The paths of modules in lists, which are not called and so not part of a scope."""
+        found: dict[str, str] = {}
+        for net in self.variables.values():
+            if isinstance(net, Module):
+                modules = dict(net.named_modules())
+                for path in modules:
+                    parts = path.split(".")
+                    called = [part for i, part in enumerate(parts) if not isinstance(
+                        modules[".".join(parts[:i + 1])], (ModuleList, ModuleDict))]
+                    found.setdefault(".".join([type(net).__name__, *called]), path)
+        return found
+
     def path(self, scope: Scope | None) -> str:
         """What the user calls the module that a scope is in: `fc1`, `net.0`, or ''."""
         if scope is None:
             return ""
         root, _, inner = scope.module.partition(".")
+        inner = self._in_lists.get(scope.module, inner)
         known = self.modules.get(root, root if inner else "")
         if not inner or inner[0].isdigit():
             return ".".join(filter(None, (known, inner)))
@@ -124,7 +141,7 @@ class Naming:
 
     def invent(self, node: Node) -> str:
         """A name for a node that has none: h1, or block.h1 inside of a module."""
-        path = self.path(node.scope) if not is_source(node) else ""
+        path = self.path(node.scope)
         prefix = f"{path}." if path else ""
         letter = "c" if is_source(node) and not node.requires_grad else self._letter
         while True:
@@ -135,11 +152,11 @@ class Naming:
 
     def number(self, user: Node, value: float, precision: int) -> tuple[str, float, Number] | None:
         """(variable, its value, factor): what the user's line calls a number in it."""
-        for name in _mentioned(user):
+        for name in _mentioned(user.site[0], user.where.line):
             number = self.variables.get(name)
             if isinstance(number, bool) or not isinstance(number, (int, float)) or not number:
                 continue
-            if not isfinite(number) or (isinstance(number, int) and abs(number) < 3):
+            if not isfinite(value) or (isinstance(number, int) and abs(number) < 3):
                 continue
             name = GREEK.get(name, name)
             for factor in (ONE, ONE / 2, 2 * ONE, -ONE):
@@ -162,23 +179,14 @@ def _module(node: Node) -> str:
     return node.scope.module if node.scope else ""
 
 
-def _mentioned(node: Node) -> list[str]:
-    """The variables that the user's line refers to."""
-    code, lasti = node.site
-    line = node.where.line
-    if code is None:
-        return []
-    found = []
+@lru_cache(1024)
+def _mentioned(code: CodeType, line: int) -> tuple[str, ...]:
+    """The variables that a line of the user's program refers to."""
+    parts = [(start, end) for start, end, number in code.co_lines() if number == line]
     names = {*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars}
-    for start, end, number in code.co_lines():
-        if number == line:
-            found += _loaded(code, start, end)
-    return [name for name in dict.fromkeys(found) if name in names]
-
-
-def _loaded(code: Any, start: int, end: int) -> list[str]:
-    return [str(i.argval) for i in dis.get_instructions(code)
-            if start <= i.offset < end and i.opname.startswith("LOAD_")]
+    found = [i.argval for i in dis.get_instructions(code)
+             if i.opname.startswith("LOAD_") and any(a <= i.offset < b for a, b in parts)]
+    return tuple([name for name in dict.fromkeys(map(str, found)) if name in names])
 
 
 def module_outputs(order: Iterable[Node]) -> list[tuple[Scope, Node]]:

@@ -11,6 +11,7 @@ import numpy as np
 from ...autodiff import is_leaf
 from ...graph import Node, toposort
 from ...ops.op import ALL_OPS
+from ...shapes import size
 from .algebra import Algebra
 from .collapse import constant
 from .expression import ONE, Expr, Number, bare, is_number, number_of, split
@@ -84,11 +85,16 @@ def _uniform(value: np.ndarray | None) -> Any:
     return number_of(float(str(first)))
 
 
-def _fixed_value(node: Node) -> np.ndarray | None:
+def _fixed_value(node: Node, depth: int = 6) -> np.ndarray | None:
     """The value of a test of data, such as whether any target is to be ignored."""
-    values = [x.value for x in node.inputs]
-    if any(x.requires_grad or x.op is not None or v is None or v.size > _SMALL
-           for x, v in zip(node.inputs, values)):
+    if node.value is not None or not node.inputs or not depth:
+        return node.value if node.op is None else None
+    if any(x.requires_grad or size(x.shape) > _SMALL for x in node.inputs):
+        return None
+    if node.op not in _OURS or node.op.kind not in ("elementwise", "movement"):
+        return None
+    values = [_fixed_value(x, depth - 1) for x in node.inputs]
+    if any(v is None for v in values):
         return None
     return np.asarray(node.op.eval(*values, **node.attrs))
 

@@ -87,11 +87,13 @@ class Writer:
 
     def _as_array(self, x: Expr) -> Written:
         """An array by its elements, inside of something else."""
+        if x.kind == "expand" and is_plain(x.args[0]):
+            return self._expand(x)
         letters = self.indexer.letters(x.shape)
         body = self.indexer.at(x, letters)
         if body.kind == "at" and body.args[0] is x:  # nothing better is known
             return getattr(self, f"_{x.kind}")(x)
-        named = [k.data if k.kind == "index" else ("0", 1) for k in letters]
+        named = [k.data if k.kind == "index" else (self.indexer.name(), 1) for k in letters]
         return self.dialect.array(self.write(body), self._bounded(named, body)), ATOM
 
     # ------------------------------------------------------------------ kinds
