@@ -167,7 +167,7 @@ def _pack_x(cycles: float, nbytes: int, blocks: int, batch: int) -> tuple[str, f
 def _shapes(m: int, n: int, registers: int, lanes: int) -> list[tuple[int, int]]:
     """Tiles (rows, vectors) whose sums and vectors of y fit the registers."""
     return [(rows, vectors) for vectors in range(1, min(4, ceil(n / lanes)) + 1)
-            for rows in range(1, m + 1) if (rows + 1) * vectors <= registers]
+            for rows in range(1, min(m, registers // vectors - 1) + 1)]
 
 
 def _tile_cycles(m: int, n: int, k: int, rows: int, vectors: int, lanes: int,
