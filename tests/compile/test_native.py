@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -119,6 +121,65 @@ def test_an_index_out_of_range():
     assert table.weight.tolist() == before
     step(torch.tensor([0, 3]))
     assert table.weight.tolist() != before
+
+
+def test_one_program_computes_the_watched_calls_and_all_later_ones(monkeypatch):
+    from chainrule.compiled import replay
+
+    made, runner = [], replay.runner
+    monkeypatch.setattr(replay, "runner", lambda *a: made.append(runner(*a)) or made[-1])
+    run = regression(torch.compile)
+    run.step()
+
+    def evaluate(node, inputs):
+        raise AssertionError(f"{node} was interpreted")
+
+    monkeypatch.setattr("chainrule.interpreter.evaluate", evaluate)
+    losses = [run.step().item() for _ in range(6)]
+    assert len(made) == 1 and skipped(run.step)
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_a_watched_call_that_fails():
+    """The error is that of the function, at its line; the next call is like any other."""
+    table, i = nn.Embedding(4, 3), [0, 3]
+    opt = optimizers.SGD(table.parameters(), lr=0.1)
+
+    @torch.compile
+    def step(i):
+        opt.zero_grad()
+        loss = table(i).square().sum()
+        loss.backward()
+        opt.step()
+        return loss
+
+    step(torch.tensor(i))
+    before = table.weight.data
+    with pytest.raises(IndexError, match=r"got 7[^$]*test_native.py"):
+        step(torch.tensor([1, 7]))
+    table.weight.data = before
+    losses = [step(torch.tensor(i)).item() for _ in range(6)]
+    assert losses == sorted(losses, reverse=True)
+    assert skipped(step)
+
+
+def test_a_recording_that_waits_holds_no_values():
+    run = regression(torch.compile, momentum=0.9)
+    parameters = list(run.modules[0].parameters())
+    gc.disable()
+    try:
+        for i in range(5):
+            tensors = parameters[:]
+            if i:
+                tensors += [p.grad for p in parameters]
+                tensors += [run.opt.state[p]["momentum_buffer"] for p in parameters]
+            arrays = [weakref.ref(x.node.value) for x in tensors]
+            del tensors
+            run.step()
+            if i == 1:  # later ones are the program's own, which it writes to again
+                assert all(array() is None for array in arrays)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("when", ["before", "after", "later"])

@@ -15,7 +15,7 @@ from .. import config
 from ..managed import watching
 from ..nn.module import Module
 from ..observers import observers, tell
-from ..tensor import Tensor
+from ..tensor import Tensor, run_tensors
 from ..warning import warn
 from .recording import Recording
 from .replay import MISS, Replay, modes
@@ -96,7 +96,7 @@ class Compiled:
         earlier = [r for r in self._recordings if r.structure == structure]
         unmoved = [r for r in earlier if r.survey.changed() is None]
         modes_before = modes()
-        with watched() as watcher:
+        with watched(self._may_put_off(earlier)) as watcher:
             result = self._function(*args, **kwargs)
         with self._lock:
             try:
@@ -106,7 +106,17 @@ class Compiled:
                 self._settle(earlier, unmoved, recording)
             except Exception as error:  # the call has done its work, whatever we make of it
                 self._count(f"its recording is not understood ({type(error).__name__}: {error})")
+        if watcher.put_off:
+            run_tensors(watcher.put_off)  # what no program has computed
+        if all(r.watcher is not watcher for r in self._recordings):
+            watcher.forget()
         return plain(result)
+
+    def _may_put_off(self, earlier: list[Recording]) -> bool:
+        """Whether a program will give the recording of this call its values: the first one's, or
+        that of an earlier recording."""
+        is_first = not (self._recordings or self._replays or self._fruitless)
+        return is_first or any(r.program is not None for r in earlier)
 
     def _read(
         self, watcher: Watcher, structure: Any, arguments: list[Tensor],
@@ -131,17 +141,27 @@ class Compiled:
             difference = _difference(other, recording, other in unmoved)
             if difference is None:
                 self._fruitless = 0
-                self._replays.insert(0, Replay(recording))
-                del self._replays[MOST_PROGRAMS:]
                 self._recordings.remove(other)
+                self._replays.insert(0, self._replay(recording, other.program))
+                other.watcher.forget()
+                del self._replays[MOST_PROGRAMS:]
                 return
             reason = reason or difference
         if reason is None or recording.refusal is None:
+            if recording.watcher.put_off and not earlier:
+                recording.program = self._replay(recording, None).program
+            recording.release()
             self._recordings.append(recording)
             if len(earlier) >= MOST_ALIKE:
                 self._recordings.remove(earlier[0])
             del self._recordings[:-MOST_RECORDINGS]
         self._count(reason)
+
+    def _replay(self, recording: Recording, program: Any) -> Replay:
+        replay = Replay(recording, program)
+        if recording.watcher.put_off:
+            replay.finish(recording)
+        return replay
 
     def _count(self, reason: str | None) -> None:
         """One more recording that came to nothing, and why."""

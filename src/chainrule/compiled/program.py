@@ -27,6 +27,9 @@ class Program(Protocol):
 
     def __call__(self, values: Values, numbers: tuple[float, ...], alone: bool) -> Values: ...
 
+    def release(self) -> None:
+        """Hold no values of the last call's leaves: the next call will have others."""
+
     def outputs_of_interrupted(self, values: Values) -> Values | None:
         """After a KeyboardInterrupt: what the call gave, if it has written to arrays; or None."""
 
@@ -79,6 +82,10 @@ class Native:
         except self._fault:  # the interpreter tells the same error, with the user's line
             return self._interpreted(values, numbers, False)
 
+    def release(self) -> None:
+        if self._resident is not None:
+            self._resident.release()
+
     def outputs_of_interrupted(self, values: Values) -> Values | None:
         if self._resident is None or self.begun is None:
             return None
@@ -118,6 +125,9 @@ class Interpreted:
                 for x in gone:
                     del found[x]
         return [found[i] for i in self._results]
+
+    def release(self) -> None:
+        pass
 
     def outputs_of_interrupted(self, values: Values) -> Values | None:
         return None

@@ -66,6 +66,7 @@ class Recording:
         self, watcher: Watcher, survey: Survey, arguments: list[Tensor], structure: Any, result: Any
     ):
         self.watcher = watcher
+        self.program: Any = None  # what computed the values of its outputs, if one did
         self.survey = survey
         self.structure = structure
         # An argument that Python can also reach otherwise is that tensor, always.
@@ -105,6 +106,15 @@ class Recording:
 
     def refuse(self, reason: str) -> None:
         self.refusal = self.refusal or reason
+
+    def release(self) -> None:
+        """Let go of the values that it began with: it may wait long for one that agrees."""
+        watcher = self.watcher
+        watcher.outside = [_without_value(node) for node in watcher.outside]
+        watcher.handles = {
+            key: (handle, _without_value(node)) for key, (handle, node) in watcher.handles.items()}
+        watcher.grads = {key: (owner, grad if grad is None else _GONE, is_read)
+                         for key, (owner, grad, is_read) in watcher.grads.items()}
 
     # ------------------------------------------------------------------ what goes in
     def source_of(self, handle: Handle) -> Source:
@@ -388,6 +398,15 @@ class Recording:
                 nodes[place] = Node(step.op, inputs, step.attrs, step.spec, False, step.site,
                                     step.scope, max(depth, 1))
         return [nodes[self.resolve(p)] for p in self.outputs], nodes
+
+
+_GONE = object()  # a gradient that was there
+
+
+def _without_value(like: Node) -> Node:
+    node = _leaf(like.spec, like.site, like.scope)
+    node.requires_grad = like.requires_grad
+    return node
 
 
 def _leaf(spec, site, scope) -> Node:

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import config, dtypes
 from ..autodiff import is_leaf
-from ..graph import Node
+from ..graph import COMPUTED, Node
 from ..interpreter import run
 from ..scope import context
 from ..tensor import Tensor
@@ -36,7 +36,8 @@ def modes() -> tuple:
 class Replay:
     """What two recordings that agree have become."""
 
-    def __init__(self, recording: Recording):
+    def __init__(self, recording: Recording, program: Program | None = None):
+        """`program` is that of an earlier recording that agrees with this one, if there is one."""
         self.structure, self.survey, self.modes = recording.structure, recording.survey, modes()
         outputs, nodes = recording.graph()
         leaves = {p: n for p, n in nodes.items() if n.op is None and n.value is None}
@@ -48,10 +49,11 @@ class Replay:
         self.numbers = formulas(recording, list(numbers.values()))
         self.draws = list(self._draws(recording))
         self.effects = Effects(recording, self.outside)
-        self.program: Program = runner(
+        self.program = program or runner(
             outputs, [leaves[p] for p in self.places], [leaves[p] for p in numbers],
             self.effects.replaced(self.outside),
         )
+        self.number_places = list(numbers)
         self.results, self.result_structure = recording.results, recording.result_structure
         self.storages = [like and _finished(like, None) for _, like in recording.storages]
         self.is_simple = isinstance(self.result_structure, Like) and not self.results[0].views \
@@ -65,6 +67,21 @@ class Replay:
                 made.setdefault(recording.draw_of(recording.watcher.tape[place]), []).append(i)
         for i, (generator, name, args, kwargs, _) in enumerate(recording.watcher.draws):
             yield partial(getattr(generator, name), *args, **kwargs), made.get(i, [])
+
+    def finish(self, recording: Recording) -> None:
+        """Give what the recording bound or returned its values, which have been put off."""
+        watcher = recording.watcher
+        run(*[watcher.outside[-p - 1] for p in self.places if p < 0])
+        leaves = {p: watcher.outside[-p - 1] if p < 0 else watcher.tape[p].node
+                  for p in (*self.places, *self.number_places)}
+        numbers = tuple([leaves[p].value.item() for p in self.number_places])
+        outputs = self.program([leaves[p].value for p in self.places], numbers, False)
+        nodes = {place: node for node, place in watcher.places.items()}
+        for place, value in zip(recording.outputs, outputs):
+            node = nodes.get(place)
+            if node is not None and node.value is None:
+                node.value, node.depth, node.inputs = value, COMPUTED, ()
+        self.program.release()
 
     def __call__(self, structure: Any, arguments: list[Tensor]) -> Any:
         """The result of the call, or MISS."""

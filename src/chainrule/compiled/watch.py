@@ -75,7 +75,9 @@ class Call(NamedTuple):
 class Watcher:
     """The notes of one watched call."""
 
-    def __init__(self) -> None:
+    def __init__(self, puts_off: bool = False) -> None:
+        #: What optimizers would have run at the end of step(), if that is put off; else None.
+        self.put_off: list[Tensor] | None = [] if puts_off else None
         self.tape: list[Step] = []
         self.places: weakref.WeakKeyDictionary[Node, int] = weakref.WeakKeyDictionary()
         self.outside: list[Node] = []
@@ -97,6 +99,20 @@ class Watcher:
         """Note why, and at which of the user's lines; the first reason counts."""
         if self.refusal is None:
             self.refusal = f"{reason} at {_user_site()}"
+
+    def puts_off(self, tensors: list[Tensor]) -> bool:
+        """Whether these tensors will be given their values when the call has ended."""
+        if self.put_off is None:
+            return False
+        self.put_off += tensors
+        return True
+
+    def forget(self) -> None:
+        """Let go of nodes and arrays: managed numbers refer to their watcher, and it to them, so that
+        it lives until garbage is collected."""
+        for notes in (self.tape, self.outside, self.handles, self.grads, self.draws, self.numbers,
+                      self.items, self.taken_over, self.put_off or []):
+            notes.clear()  # type: ignore[attr-defined]
 
     # ------------------------------------------------------------------ nodes
     def append(self, node: Node, op, inputs, attrs, spec, site, scope) -> None:
@@ -440,9 +456,9 @@ def _remove() -> None:
 
 
 @contextmanager
-def watched() -> Iterator[Watcher]:
-    """Take notes of what this thread does inside."""
-    watcher = Watcher()
+def watched(puts_off: bool = False) -> Iterator[Watcher]:
+    """Take notes of what this thread does inside; what optimizers run may be put off."""
+    watcher = Watcher(puts_off)
     _install()
     watching.watcher = watcher
     before = _other_streams()

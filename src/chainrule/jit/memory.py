@@ -6,9 +6,12 @@ do not overlap share bytes.
 
 from __future__ import annotations
 
+import ctypes
 from bisect import insort
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 
@@ -39,6 +42,21 @@ def plan(buffers: list[Buffer]) -> int:
         for b in sorted(births[level], key=lambda b: -b.nbytes):
             b.offset = free.take(_rounded(b.nbytes))
     return free.top
+
+
+def give_back() -> None:
+    """Return free memory to the system: the C library keeps what the arrays of interpreted steps
+    took, some for every node, and a program has its arena instead."""
+    _trim()(0)
+
+
+@cache
+def _trim() -> Callable[[int], object]:
+    """glibc's malloc_trim; other C libraries keep less."""
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return lambda _: None
 
 
 def _rounded(nbytes: int) -> int:

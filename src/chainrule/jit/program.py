@@ -20,10 +20,11 @@ from .arrays import address, row_major
 from .build import build
 from .engine import CompileError, engine
 from .fuse import Fusion
-from .memory import Buffer, plan
+from .memory import Buffer, give_back, plan
 from .step import Place, Step
 from .threads import Entry, Table
 
+LARGE = 16 << 20  # bytes of an arena before which free memory is given back to the system
 ALONE = 1 << 16  # element-instructions of a program that one worker does sooner than two
 
 
@@ -138,6 +139,8 @@ class Program:
                         for x in born if x in written and x not in self._slot}
         self.arena_bytes = plan(
             [*self.buffers.values(), *(t for s in self.steps for t in s.temporaries)])
+        if self.arena_bytes > LARGE:
+            give_back()
         try:
             self._arena = np.empty(self.arena_bytes + 64, np.uint8)
         except MemoryError:

@@ -153,6 +153,11 @@ class Resident:
             self._renew(side)
         return None
 
+    def release(self) -> None:
+        """Hold no leaf of the last runs."""
+        for side in self._sides:
+            side.leaves, side.copies = [None] * len(side.leaves), [None] * len(side.copies)
+
     def _renew(self, side: Side) -> None:
         """New arrays for all outputs; whatever was known of the leaves and numbers is forgotten."""
         side.leaves, side.copies = [None] * len(side.leaves), [None] * len(side.copies)
@@ -170,8 +175,7 @@ class Resident:
         counts = list(map(getrefcount, side.swapped))
         for n, (j, count) in enumerate(zip(self._swapped, counts)):
             if count != side.swapped_counts[n]:
-                # Twice in this side's lists, and perhaps a leaf of the other side.
-                if count > _LISTED + 1 + _times(side.outputs[j], other.leaves):
+                if not _is_free(side.outputs[j], count, other):
                     side.outputs[j] = side.swapped[n] = self._new(side, j)
                     moved, count = True, 0
                 side.swapped_counts[n] = count
@@ -182,6 +186,7 @@ class Resident:
     ) -> None:
         """Let the fixed outputs have the arrays that they replace, if nobody else holds them."""
         replaced = [other.outputs[j] if i is None else values[i] for j, i in self._fixed]
+        own = list(map(getrefcount, side.fixed))
         counts = list(map(getrefcount, replaced))
         for n, (j, i) in enumerate(self._fixed):
             array = replaced[n]
@@ -191,7 +196,7 @@ class Resident:
                     continue
                 side.outputs[j] = side.fixed[n] = array
                 side.words[self._slots[j]] = address(array)
-            else:
+            elif not _is_free(side.outputs[j], own[n], other):
                 side.outputs[j] = side.fixed[n] = self._new(side, j)
             # The other side has counted what this one held.
             side.fixed_counts[n] = other.fixed_counts[n] = 0
@@ -235,6 +240,12 @@ def _is_ours(
     lists = [held for s in sides for held in (s.leaves, s.outputs, s.swapped, s.fixed)]
     ours = _LISTED + 1 + read + sum([_times(array, held) for held in lists])
     return count <= ours and read == is_leaf and array.flags.c_contiguous
+
+
+def _is_free(array: np.ndarray, count: int, other: Side) -> bool:
+    """Whether an output of the run before last is held by nobody any more."""
+    # Twice in its own side's lists, and perhaps a leaf of the other side.
+    return count <= _LISTED + 1 + _times(array, other.leaves)
 
 
 def _times(array: np.ndarray | None, held: Sequence) -> int:

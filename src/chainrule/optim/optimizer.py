@@ -12,7 +12,7 @@ from ..errors import ArgumentError, ArgumentTypeError, StateError
 from ..grad_mode import enable_grad, no_grad
 from ..history import RemovableHandle
 from ..interrupts import uninterrupted
-from ..managed import managed, options
+from ..managed import managed, options, watching
 from ..methods.create import tensor
 from ..observers import observers, tell
 from ..scope import composite
@@ -39,7 +39,9 @@ def _then_run(step: Callable) -> Callable:
             args, kwargs = hook(self, args, kwargs) or (args, kwargs)
         result = step(self, *args, **kwargs)
         self._opt_called = True
-        run_tensors(self._updated() + _tensors(self.state))
+        tensors = self._updated() + _tensors(self.state)
+        if watching.watcher is None or not watching.watcher.puts_off(tensors):
+            run_tensors(tensors)
         for hook in list(self._step_post_hooks):
             hook(self, args, kwargs)
         if observers:
