@@ -159,7 +159,7 @@ def typename(obj) -> str:
 _LATER = {
     "distributed": None, "distributions": None, "onnx": None, "testing": None, "view": None,
     "compile": "compiled", "compiler": "compiled", "draw": "view", "show": "view",
-    "snapshot": "view", "trace_nan": "view", "summary": "view",
+    "snapshot": "view", "trace_nan": "view", "summary": "view", "lint": "view",
 }
 
 

@@ -154,7 +154,10 @@ def _parser() -> argparse.ArgumentParser:
     runner = commands.add_parser(
         "run",
         help="run a PyTorch script, unchanged, on chainrule",
-        usage="chainrule run script.py [args ...]",
+        usage="chainrule run [--lint] script.py [args ...]",
+    )
+    runner.add_argument(
+        "--lint", action="store_true", help="say at the end what is silently wrong with it"
     )
     # PARSER keeps everything behind the script for the script, options and `--` included.
     runner.add_argument(
@@ -182,11 +185,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     script, *args = given.script
     install()
-    with _shown(given):
+    with _shown(given), _linted(given):
         try:
             return run(script, args)
         except OSError as error:
             parser.exit(2, f"chainrule {given.command}: cannot open {script!r}: {error.strerror}\n")
+
+
+@contextmanager
+def _linted(given: argparse.Namespace) -> Iterator[None]:
+    """For `run --lint`, follow the training; what is found is printed even if the script fails."""
+    if given.command != "run" or not given.lint:
+        yield
+        return
+    findings = None
+    try:
+        with importlib.import_module("chainrule.view.lint").watch() as findings:
+            yield
+    finally:
+        print(f"\n{findings}", file=sys.stderr)
 
 
 @contextmanager

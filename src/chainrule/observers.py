@@ -37,6 +37,9 @@ class Observer:
     def stepped(self, optimizer: Any) -> None:
         """The updates are recorded and computed."""
 
+    def forwarded(self, call: tuple[Any, Any]) -> None:
+        """(a module that no other one has called, what it has returned)."""
+
     def calling(self, compiled: Any) -> None:
         """A compiled function is about to be called, and may skip its recording."""
 

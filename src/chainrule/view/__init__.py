@@ -2,9 +2,10 @@
 
 from .curve import draw_curve
 from .drawing import draw, draw_steps
+from .lint import lint
 from .nan import trace_nan
 from .snapshot import snapshot
 from .summary import summary
 from .text import show
 
-__all__ = ["draw", "draw_curve", "draw_steps", "show", "snapshot", "summary", "trace_nan"]
+__all__ = ["draw", "draw_curve", "draw_steps", "lint", "show", "snapshot", "summary", "trace_nan"]

@@ -1,0 +1,14 @@
+"""log_softmax twice"""
+
+import chainrule as torch
+from chainrule import nn
+
+torch.manual_seed(0)
+net = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 3), nn.LogSoftmax(dim=1))
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+x, y = torch.randn(20, 6), torch.randint(0, 3, (20,))
+for _ in range(4):
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(net(x), y)
+    loss.backward()
+    optimizer.step()
