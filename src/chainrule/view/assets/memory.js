@@ -1,4 +1,4 @@
-// Memory over the step: the bytes alive at every step, forward and then backward, and what they are.
+// Memory over the step: the bytes alive at every step, forward and then backward, and of what.
 //
 //     alive(k) = leaves + sum of bytes of the arrays with from <= k <= to
 //
@@ -267,7 +267,8 @@ function build(root) {
     "aria-label": "bytes alive at each step", "aria-valuemin": 0,
     "aria-valuemax": memory.steps - 1, height: HEIGHT });
   parts.reading = el("span", { class: "reading" });
-  parts.list = el("ul", { class: "alive", "aria-label": "arrays alive at this step", tabindex: "0" });
+  parts.list = el("ul", { class: "alive", tabindex: "0",
+    "aria-label": "arrays alive at this step" });
   const key = (kind, text) => el("span", { class: `key ${kind}` }, text);
   root.append(
     el("div", { class: "memory-head" }, el("h2", {}, "Memory"), parts.reading,

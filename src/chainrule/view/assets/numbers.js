@@ -146,8 +146,9 @@ function table(array, dtype) {
   const columns = vector ? Math.min(last, MOST_COLUMNS) : last;
   const rows = [];
   for (let at = 0; at < array.data.length; at += columns) {
-    const cells = array.data.slice(at, at + columns).map((v) => el("td",
-      { title: app.numbers.exact(v, dtype), class: finite(v) ? null : "alarm" }, shortly(v, dtype)));
+    const cells = array.data.slice(at, at + columns).map((v) => el("td", {
+      title: app.numbers.exact(v, dtype), class: finite(v) ? null : "alarm",
+    }, shortly(v, dtype)));
     const label = vector && array.data.length <= columns ? null
       : el("th", { scope: "row" }, vector ? `${at}` : index(at / columns, array.shape));
     rows.push(el("tr", {}, label, cells));

@@ -83,7 +83,8 @@ const edgeLink = (e, text) => el("button", { type: "button", class: "link",
   onclick: () => app.selectEdge(e) }, text);
 
 const kernelLink = (k) => el("button", { type: "button", class: "link", "data-kernel": k,
-  title: kernelOf(k)?.what, onclick: () => showKernel(k) }, `k${k} ${clip(kernelOf(k)?.what ?? "")}`);
+  title: kernelOf(k)?.what, onclick: () => showKernel(k) },
+`k${k} ${clip(kernelOf(k)?.what ?? "")}`);
 
 const clip = (text) => (text.length > 34 ? `${text.slice(0, 33)}…` : text);
 
@@ -152,7 +153,8 @@ function errorPage(node) {
 }
 
 function heading(name, kind, small) {
-  return el("header", {}, el("h2", {}, name), kind ? el("span", { class: `kind ${kind}` }, kind) : null,
+  return el("header", {}, el("h2", {}, name),
+    kind ? el("span", { class: `kind ${kind}` }, kind) : null,
     el("span", { class: "faint" }, small));
 }
 
@@ -429,7 +431,7 @@ function overview() {
 /** Of a long name the end: `…4.mlp.2.weight` tells more than the path that all share. */
 const ending = (name) => (name.length > 18 ? `…${name.slice(-16)}` : name);
 
-/** The gradient norm of every parameter on a log scale: where it vanishes, and where it explodes. */
+/** The gradient norm of every parameter on a log scale: where it vanishes, where it explodes. */
 function flow() {
   const found = nodes.filter((n) => !n.inputs?.length && n.gradient && app.knowsGradient(n.id));
   if (!found.length) return null;
@@ -438,7 +440,8 @@ function flow() {
   const [low, high] = [Math.min(...sizes), Math.max(...sizes)].map(Math.log10);
   // Two decades of room below keep a small difference from looking like a large one.
   const scale = (v) => (v > 0 ? (Math.log10(v) - low + 1) / (high - low + 1) : 0);
-  const row = (n) => ({ label: ending(app.nameOf(n.id)), text: rough(Number(norm(n).toPrecision(3))),
+  const row = (n) => ({
+    label: ending(app.nameOf(n.id)), text: rough(Number(norm(n).toPrecision(3))),
     share: Number.isFinite(norm(n)) ? scale(norm(n)) : 1, node: n.id,
     tip: app.nameOf(n.id)
       + (n.ratio === undefined ? "" : `, |gradient| / |value| = ${rough(n.ratio)}`) });

@@ -17,6 +17,7 @@ const parts = {};
 /** The present frame in sets: {k, phase, gate, known, gradients, shares}. */
 app.frame = () => {
   const ids = nodes.map((node) => node.id);
+  const shown = (edge) => edge.gradient && app.knowsShare(edge.id);
   const op = app.frameOp(state.frame);
   const started = state.frame === null || op.part === "backward";
   return {
@@ -25,8 +26,7 @@ app.frame = () => {
     gate: op ? op.id : null,
     known: ids.filter(app.knowsValue),
     gradients: started ? ids.filter((id) => nodes[id].gradient && app.knowsGradient(id)) : [],
-    shares: started
-      ? edges.filter((edge) => edge.gradient && app.knowsShare(edge.id)).map((edge) => edge.id) : [],
+    shares: started ? edges.filter(shown).map((edge) => edge.id) : [],
   };
 };
 
@@ -87,8 +87,8 @@ function caption() {
   if (!op) {
     const back = backward.length ? ` and ${backward.length} backward` : "";
     return [el("span", { class: "faint" },
-      `Everything is shown. Step through ${forward.length} operators forward${back}: `, el("kbd", {}, "."), " next, ",
-    el("kbd", {}, "p"), " play.")];
+      `Everything is shown. Step through ${forward.length} operators forward${back}: `,
+      el("kbd", {}, "."), " next, ", el("kbd", {}, "p"), " play.")];
   }
   return op.part === "forward" ? [app.rules.forward(op.id)] : backwardCaption(op.id);
 }
@@ -118,7 +118,8 @@ const ICONS = {
   first: "M3 3v10M13 3 6 8l7 5z", previous: "M11 3 4 8l7 5z", play: "M5 3l8 5-8 5z",
   pause: "M5 3v10M11 3v10", next: "M5 3l7 5-7 5z", last: "M13 3v10M3 3l7 5-7 5z",
 };
-const icon = (name) => app.svgEl("svg", { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" },
+const icon = (name) => app.svgEl("svg",
+  { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" },
   app.svgEl("path", { d: ICONS[name] }));
 
 function controls() {
