@@ -33,7 +33,6 @@ from .expression import (
     split,
 )
 
-
 HALF = Fraction(1, 2)
 # f(c x) = c f(x): what only moves elements, or adds them up.
 _LINEAR = frozenset(["window", "fold", "pad", "slice", "flip", "gather", "take", "cumsum"])

@@ -41,7 +41,7 @@ def log_of_softmax(algebra: Any, terms: list[Expr]) -> Expr | None:
     return None
 
 
-def shifted_back(algebra: Algebra, terms: list[Expr]) -> list[Expr]:
+def shifted_back(algebra: Any, terms: list[Expr]) -> list[Expr]:
     """m + log sum exp(a - m) as log sum exp(a), for an m that is constant along the axes."""
     for log in terms:
         if log.kind != "call" or log.data[0] != "log":

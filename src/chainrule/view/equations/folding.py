@@ -25,8 +25,10 @@ def folded(lines: Sequence[str]) -> list[str]:
             continue
         period, times, prefix, first, step = best
         last = first + step * (times - 1)
-        found.append(f"for i = {first} ... {last}:")
-        found += ["  " + _lettered(line, prefix, first, "i") for line in lines[i:i + period]]
+        block = lines[i:i + period]
+        letter = _free_letter(block)
+        found.append(f"for {letter} = {first} ... {last}:")
+        found += ["  " + _lettered(line, prefix, first, letter) for line in block]
         i += period * times
     return found
 
@@ -40,6 +42,12 @@ def _longest(lines: Sequence[str], start: int) -> tuple[int, int, str, int, int]
                 if times >= LEAST:
                     return period, times, prefix, first, step
     return None
+
+
+def _free_letter(lines: Sequence[str]) -> str:
+    """A letter that is neither an index nor a name in these lines."""
+    used = set(re.findall(r"(?<![^\W\d_])[a-z](?![^\W\d_])", " ".join(lines)))
+    return next((c for c in "bnmtsrqplk" if c not in used), "block")
 
 
 def _paths(line: str) -> list[tuple[str, int]]:

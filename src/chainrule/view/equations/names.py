@@ -97,7 +97,9 @@ class Naming:
         for net in self.variables.values():
             if isinstance(net, Module):
                 modules = dict(net.named_modules())
-                for path in modules:
+                for path, module in modules.items():
+                    if not path or isinstance(module, (ModuleList, ModuleDict)):
+                        continue
                     parts = path.split(".")
                     called = [part for i, part in enumerate(parts) if not isinstance(
                         modules[".".join(parts[:i + 1])], (ModuleList, ModuleDict))]

@@ -137,9 +137,10 @@ def laid_out(lines: Sequence[str], width: int = 100) -> list[str]:
 def _wrapped(line: str, width: int, indent: str) -> list[str]:
     found = []
     while len(line) > width:
-        cut = max(line.rfind(sign, len(indent) + 30, width) for sign in (" + ", " - ", " ⊙ ", " / "))
+        start = len(indent) + 30
+        cut = max(line.rfind(sign, start, width) for sign in (" + ", " - ", " ⊙ ", " / "))
         if cut < 0:
-            cut = line.rfind(" ", len(indent) + 30, width)
+            cut = line.rfind(" ", start, width)
         if cut < 0:
             break
         found.append(line[:cut])
