@@ -231,6 +231,11 @@ class _Count:
     def __init__(self, model: Module, record: _Record, result: Any):
         self.record = record
         self.names = {m: name for name, m in model.named_modules()}
+        self.owner: dict[Tensor, Module] = {}
+        for m in self.names:
+            for p in m._parameters.values():
+                if p is not None:
+                    self.owner.setdefault(p, m)
         self.row_of = {call: self._row(call) for call in record.calls}
         self.first: dict[Module, _Call] = {}
         for call in record.calls:
@@ -294,13 +299,9 @@ class _Count:
 
     def _tied(self, call: _Call) -> str:
         """Names of the call's own parameters that an earlier module has too."""
-        earlier: set[Any] = set()
-        for module in self.names:
-            if module is call.module:
-                break
-            earlier.update(p for p in module._parameters.values() if p is not None)
         own = call.module._parameters
-        return ", ".join(name for name, p in own.items() if p in earlier)
+        return ", ".join(name for name, p in own.items()
+                         if p is not None and self.owner[p] is not call.module)
 
     def _title(self, call: _Call) -> str:
         return self.names[call.module] or type(call.module).__name__
