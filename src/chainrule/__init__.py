@@ -160,6 +160,7 @@ _LATER = {
     "distributed": None, "distributions": None, "onnx": None, "testing": None, "view": None,
     "compile": "compiled", "compiler": "compiled", "draw": "view", "show": "view",
     "snapshot": "view", "trace_nan": "view", "summary": "view", "lint": "view",
+    "equations": "view",
 }
 
 

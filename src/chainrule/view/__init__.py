@@ -2,10 +2,14 @@
 
 from .curve import draw_curve
 from .drawing import draw, draw_steps
+from .equations import equations
 from .lint import lint
 from .nan import trace_nan
 from .snapshot import snapshot
 from .summary import summary
 from .text import show
 
-__all__ = ["draw", "draw_curve", "draw_steps", "lint", "show", "snapshot", "summary", "trace_nan"]
+__all__ = [
+    "draw", "draw_curve", "draw_steps", "equations", "lint",
+    "show", "snapshot", "summary", "trace_nan",
+]
