@@ -126,6 +126,18 @@ def test_the_caption_is_the_arithmetic_of_the_gate(shown):
     assert "∂f/∂w0 = " in last and "0.20 × -1.00 = -0.20" in last and "0.20 × 2.00 = 0.39" in last
 
 
+def test_norms_are_not_set_equal(shown):
+    """tanh of a norm is not the norm of tanh: an arrow stands where a number would have an =."""
+    _, data, page = shown(network)
+    tanh = next(n for n in data["nodes"] if n["op"] == "tanh")
+    before = data["nodes"][tanh["inputs"][0]]["value"]["text"].removeprefix("norm ")
+    after = tanh["value"]["text"].removeprefix("norm ")
+    page.evaluate("k => chainrule.setFrame(k)", data["forward"].index(tanh["id"]))
+    caption = page.locator("#stepper .caption").inner_text()
+    assert caption.endswith(f"norms ‖{before}‖16×32 → ‖{after}‖16×32")
+    assert caption.count("=") == 1
+
+
 def test_a_share_of_a_sum_says_so(shown):
     _, data, page = shown(fork)
     x = next(n["id"] for n in data["nodes"] if n.get("name") == "x")

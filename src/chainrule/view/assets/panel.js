@@ -262,7 +262,7 @@ function product(e) {
     el("tr", {}, el("td", {}, above), sign(share.times), el("td", {}, here), sign(share.sign),
       el("td", {}, share.name)),
     el("tr", {}, el("td", {}, sum, share.upstream), sign(share.times),
-      el("td", {}, share.local), sign(share.sign),
+      el("td", {}, share.local), sign(share.gives),
       el("td", {}, edgeLink(e, share.downstream)))));
   const note = share.sum ? el("p", { class: "faint small" },
     "summed over the axes along which this input was broadcast") : null;

@@ -45,10 +45,23 @@ const partial = (of, by) => el("span", { class: "partial",
   title: `how much ${app.nameOf(of)} grows with ${app.nameOf(by)}` },
 `∂${symbol(of)}/∂${symbol(by)}`);
 
+const isNumber = (array) => array?.number !== undefined;
+
+/** Of arrays only norms are written, and norms are not equal to what is done with norms. */
+const norms = (...parts) => el("span", { class: "norms",
+  title: "the arrays are computed with; their norms are only what can be written here" },
+el("span", { class: "faint" }, " norms "), parts.flat());
+
 /** `z = x × w = 2.00 × -1.00 = -2.00`, as a line of elements. */
 function forward(id) {
   const node = nodes[id];
   const values = (i) => term(nodes[node.inputs[i]].value, "value");
+  if (![...node.inputs.map((i) => nodes[i]), node].every((x) => isNumber(x.value))) {
+    const given = node.inputs.slice(0, MOST_OPERANDS).flatMap((_, i) => [i ? ", " : null, values(i)]);
+    return el("span", { class: "formula" }, named(id), " = ",
+      expression(node, (i) => named(node.inputs[i])),
+      norms(given, " → ", term(node.value, "value")));
+  }
   const repeated = node.inputs.every((i) => nodes[i].kind === "constant");
   return el("span", { class: "formula" },
     named(id), " = ",
@@ -62,7 +75,7 @@ function expression(node, operand) {
   if (inputs.length === 2) {
     const sign = INFIX[node.op] ?? (node.label === "@" ? "@" : null);
     if (sign) return [operand(0), ` ${sign} `, operand(1)];
-    if (node.label === "x yᵀ") return [operand(0), " ", operand(1), el("sup", {}, "ᵀ")];
+    if (node.label === "x yᵀ") return [operand(0), " ", operand(1), "ᵀ"];
   }
   if (inputs.length === 1) {
     if (node.op === "neg") return ["−", ...bracketed(operand(0))];
@@ -108,7 +121,7 @@ function share(e) {
   const tail = nodes[edge.tail];
   const size = (shape) => shape.reduce((product, n) => product * n, 1);
   const spread = size(tail.shape) < size(head.shape);
-  const scalar = size(head.shape) === 1;
+  const scalar = size(head.shape) === 1 && size(tail.shape) === 1;
   const local = edge.local && size(edge.local.shape) === size(head.shape) ? edge.local : null;
   const total = edges[e].gradient && isSum(edge.tail);
   return {
@@ -119,6 +132,8 @@ function share(e) {
     elementwise: Boolean(edge.local),
     downstream: term(edge.gradient, "gradient"),
     times: !edge.local ? " · " : scalar ? " × " : " ⊙ ",
+    gives: scalar ? (total ? " += " : " = ") : " → ",
+    scalar,
     sum: Boolean(edge.local) && spread,
     factors: [partial(data.output, edge.head), partial(edge.head, edge.tail)],
     rule: head.rules?.[String(edge.index)],
@@ -137,7 +152,9 @@ function backward(e) {
   const found = share(e);
   const [above, here] = found.factors;
   const sum = found.sum ? "Σ " : null;
+  const numbers = [sum, found.upstream, found.times, found.local];
   return el("span", { class: "formula" },
-    found.name, found.sign, sum, above, found.times, here, " = ",
-    sum, found.upstream, found.times, found.local, " = ", found.downstream);
+    found.name, found.sign, sum, above, found.times, here,
+    found.scalar ? [" = ", ...numbers, " = ", found.downstream]
+      : norms(numbers, " → ", found.downstream));
 }
