@@ -208,6 +208,14 @@ def test_a_loss_that_is_not_finite_counts_though_its_gradient_is():
             optimizer.step()
 
 
+def test_a_gradient_of_the_users_own_is_looked_at_too():
+    w = leaf(1.0, 2.0)
+    w.grad = torch.tensor([0.0, float("nan")])
+    with torch.trace_nan(), pytest.raises(AnomalyError, match=r"got nan at \(1,\)") as caught:
+        torch.optim.SGD([w], lr=0.1).step()
+    assert (caught.value.origin.phase, caught.value.origin.op) == ("backward", "leaf")
+
+
 def test_the_learning_rate_must_be_finite():
     x = leaf(1.0)
     optimizer = torch.optim.SGD([x], lr=0.1)

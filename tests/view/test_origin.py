@@ -89,6 +89,13 @@ def test_what_is_the_same_everywhere_is_said_once():
     assert "\n  y: float32[2], all 0\n" in str(torch.trace_nan((x / y).sum()))
 
 
+def test_behind_what_refuses_to_compute_the_data_is_found():
+    data = torch.tensor([[1.0, nan], [0.0, 1.0]])
+    w = leaf(2.0)
+    origin = torch.trace_nan((torch.linalg.svdvals(data * w) * 3.0).sum())
+    assert (origin.op, origin.index) == ("leaf", (0, 1)) and str(origin).startswith("data requires")
+
+
 def test_bfloat16_and_float64_are_looked_at_too():
     assert torch.trace_nan(leaf(0.0, dtype=torch.float64).log().sum()).op == "log"
     origin = torch.trace_nan((leaf(1e38, dtype=torch.bfloat16) * 1e38).sum())

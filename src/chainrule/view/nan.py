@@ -33,7 +33,8 @@ def trace_nan(what: Any = True) -> Any:
     AnomalyError raised: its text is the explanation, its `.origin` the Origin.  Parameters are
     then still what they were.  Updates that no optimizer makes are found out about at the next
     backward pass.  What is infinite and harmless - masked before it reaches the loss or a
-    gradient - is not reported.  Training computes the same bits with and without.
+    gradient - is not reported.  Training computes the same bits with and without; a step costs the
+    reduction, and a second run, since its update waits for the look at its gradients.
 
     Raises TypeError for anything but a Tensor, True or False.
 

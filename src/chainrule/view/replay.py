@@ -72,8 +72,10 @@ class Replay:
             return None
         try:
             return np.asarray(node.op.eval(*given, **node.attrs))
-        except ChainruleError:  # it refuses what is not finite: the node before is to blame
-            return None
+        except ChainruleError:  # it refuses what is not finite: what came before is to blame
+            if not node.dtype.is_floating_point:
+                return None
+            return np.full(node.shape, np.nan, node.dtype.np)
 
     # ------------------------------------------------------------------ the search
     def find(self, roots: Sequence[Node], are_gradients: bool = False) -> Found | None:
@@ -149,7 +151,7 @@ class Replay:
     # ------------------------------------------------------------------ forward and backward
     def is_forward(self, node: Node) -> bool:
         """Whether a loss was made from this node."""
-        return self._place[node] < self.graph.ends[self.losses - 1]
+        return self.losses > 0 and self._place[node] < self.graph.ends[self.losses - 1]
 
     def _when(self, found: Found) -> tuple[int, int, int]:
         """When it is computed: forward in the graph's order, then backward in reverse, then what
