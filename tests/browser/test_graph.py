@@ -193,6 +193,32 @@ def test_the_pieces_of_an_edge_meet_where_it_crosses_a_border(shown):
         assert len(met) == len(own) - 1  # all but where the edge itself begins
 
 
+ARROWS = """() => [...document.querySelectorAll("#canvas .link")].map((link) => {
+  const tip = link.querySelector(".arrow").getBoundingClientRect();
+  const edge = chainrule.edges[link.dataset.edges.split(",")[0]];
+  const head = document.querySelector(`#canvas .node[data-id="${edge.head}"] > .box`);
+  if (!head || !tip.width) return null;
+  const box = head.getBoundingClientRect();
+  return [tip.right - box.left, box.height / 2, tip.top - box.top, box.bottom - tip.bottom];
+}).filter(Boolean)"""
+
+
+def test_arrows_end_at_the_border_of_their_box(shown):
+    def named():
+        x = torch.tensor(2.0, requires_grad=True)
+        a_name_far_wider_than_its_box = x * x
+        y = a_name_far_wider_than_its_box + x
+        return y, {"x": x, "a_name_far_wider_than_its_box": a_name_far_wider_than_its_box, "y": y}
+
+    for make in (named, neuron, fork):
+        _, page = shown(make)
+        page.evaluate("chainrule.cameras.graph.natural()")
+        arrows = page.evaluate(ARROWS)
+        assert arrows
+        for beyond, radius, above, below in arrows:
+            assert -1 < beyond <= radius and above > 0 and below > 0
+
+
 def test_a_long_drawing_is_set_in_rows(shown):
     def chain():
         x = torch.tensor(0.5, requires_grad=True)
@@ -203,7 +229,8 @@ def test_a_long_drawing_is_set_in_rows(shown):
 
     data, page = shown(chain)
     page.evaluate(UNFOLD)
-    width, height = page.evaluate("Object.values(chainrule.graphBounds()).slice(0, 2)")
+    bounds = page.evaluate("chainrule.graphBounds()")
+    width, height = bounds["width"], bounds["height"]
     assert len(data["forward"]) == 40
     assert 1 < width / height < 8
     tops = page.locator("#canvas .node").evaluate_all(

@@ -80,8 +80,7 @@ def page(data: dict[str, Any]) -> str:
 
 
 def _asset(name: str) -> str:
-    path = ASSETS / name
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+    return (ASSETS / name).read_text(encoding="utf-8")
 
 
 def _json(data: dict[str, Any]) -> str:

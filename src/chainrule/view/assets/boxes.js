@@ -110,9 +110,9 @@ function measure(node) {
   const below = linesBelow(node);
   const clearance = below.length ? LINE * below.length + 2 : 0;
   const wide = Math.max(0, ...below.map(([text]) => app.textWidth(text, 11, 600)));
+  const way = outlet(node);
   if (node.kind === "operator") {
     const box = Math.max(30, app.textWidth(label) + 18);
-    const way = outlet(node);
     const across = Math.max(box, way ? 0 : Math.min(wide, box + 40));
     return {
       width: way ? box + way.width : across, box, height: 30, radius: 15, clearance, label, below,
@@ -122,7 +122,10 @@ function measure(node) {
   const shape = node.shape?.length ? app.format.shape(node.shape) : "";
   const inner = Math.max(app.textWidth(label, 12, 600), app.textWidth(shape, SMALL));
   const box = Math.max(28, inner + 18);
-  return { width: box, box, height: shape ? 38 : 26, radius: 3, clearance, label, below, shape };
+  const beyond = way ? { way, outlet: way.width } : null;
+  const height = shape ? 38 : 26;
+  const width = box + (way?.width ?? 0);
+  return { width, box, height, radius: 3, clearance, label, below, shape, ...beyond };
 }
 
 /** The size of a folded group's box; what is in it is drawn by `drawFolded`. */

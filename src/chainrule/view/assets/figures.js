@@ -113,7 +113,7 @@ function imageFigure(array, kind) {
   const scale = IMAGE / Math.max(rows, columns, 1);
   const [w, h] = [Math.max(16, columns * scale), Math.max(16, rows * scale)];
   const text = caption(array);
-  const height = h + LINE;
+  const height = h + LINE + 2;
   const draw = (up) => app.svgEl("g", { class: "figure" },
     app.svgEl("image", {
       x: -w / 2, y: up ? -h - 1 : 1, width: w, height: h, href: array.image,
@@ -122,7 +122,7 @@ function imageFigure(array, kind) {
     app.svgEl("rect", {
       x: -w / 2, y: up ? -h - 1 : 1, width: w, height: h, class: `frame ${kind}-ink`,
     }),
-    app.text(0, up ? -h - 7 : h + 8, text, `${kind} small middle`, 10));
+    app.text(0, up ? -h - 9 : h + 9, text, `${kind} small middle`, 10));
   return { width: Math.max(w, app.textWidth(text, 10)), height, draw };
 }
 

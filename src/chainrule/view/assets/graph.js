@@ -157,6 +157,9 @@ const round = (v) => Math.round(10 * v) / 10;
 
 // ---------------------------------------------------------------------------- links
 
+// Where nothing was propagated back at all, nothing is missing either.
+const anyGradient = edges.some((edge) => edge.gradient);
+
 function drawLinks(level, layout, labels) {
   (layout.links ?? []).forEach((link, i) => {
     const drawn = (level.links[i] ??= newLink(level, link, i));
@@ -179,7 +182,7 @@ function newLink(level, link, i) {
   const flows = carried.some((e) => edges[e].gradient);
   const kinds = ["link"];
   if (source.kind === "constant") kinds.push("constant");
-  else if (!flows) kinds.push("no-gradient");
+  else if (!flows && anyGradient) kinds.push("no-gradient");
   const drawn = {
     carried, source: link.from, flows,
     area: app.svgEl("path", { class: "area" }),
@@ -380,7 +383,11 @@ app.counts = () => {
 app.start.graph = () => {
   document.getElementById("stage").prepend(svg);
   app.graphContent = content;
-  app.graphBounds = () => levels.get(0).size;
+  const first = (layouts[0]?.columns ?? []).flat().find((key) => key[0] !== "b");
+  app.graphBounds = () => {
+    const { width, height, items } = levels.get(0).placed;
+    return { width, height, start: items[first]?.y };
+  };
   app.cameras.graph = app.makeCamera(svg, content, app.graphBounds);
   content.append(refresh(0).root);
   app.on("fold", refold);

@@ -246,9 +246,8 @@ function listen(svg) {
 
 app.start.kernels = () => {
   const stage = document.getElementById("stage");
-  const usual = data.failure ?? data.note ?? "";
-  const kind = data.failure ? "failure" : "";
-  stage.append(app.el("p", { id: "note", class: kind, hidden: !usual }, usual));
+  const usual = data.note ?? "";
+  stage.append(app.el("p", { id: "note", hidden: !usual }, usual));
   app.on("highlight", (ids) => { if (!ids.size) note(usual); });
   if (!program) return;
   const svg = app.svgEl("svg", {

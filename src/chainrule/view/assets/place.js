@@ -246,9 +246,10 @@ function border(item, port, side) {
   const radius = item.radius ?? 0;
   const corner = Math.min(radius, Math.max(0, Math.abs(port) - (item.height / 2 - radius)));
   const missing = radius - Math.sqrt(radius ** 2 - corner ** 2);
-  // `outlet` is what an item shows beyond its box: the way out of the whole graph.
-  const right = item.width / 2 - (item.outlet ?? 0);
-  return item.x + (side > 0 ? right : -item.width / 2) + side * -missing;
+  // An item may be wider than its box, by `inset` at the left and `outlet` at the right: a name
+  // below it, the way out of the whole graph.
+  const edge = side > 0 ? item.width / 2 - (item.outlet ?? 0) : (item.inset ?? 0) - item.width / 2;
+  return item.x + edge - side * missing;
 }
 
 const r = (v) => Math.round(10 * v) / 10;
