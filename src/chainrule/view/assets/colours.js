@@ -66,8 +66,11 @@ function drawnBoxes() {
 // ---------------------------------------------------------------------------- painting
 
 let range = null; // [least, most] of the present scale
+let bare = true; // nothing was ever coloured: folding then costs nothing here
 
 function paint() {
+  if (state.colour === "none" && bare) return;
+  bare = false;
   const mode = MODES[state.colour];
   const boxes = drawnBoxes();
   range = null;
@@ -211,5 +214,5 @@ app.start.colours = () => {
   for (const event of ["colour", "fold", "theme"]) app.on(event, paint);
   app.on("mode", showLegend);
   app.on("frame", () => { if (state.colour === "gradient") paint(); });
-  paint();
+  showLegend();
 };

@@ -46,6 +46,13 @@ function isLabelled(gid, index) {
   return tail.output !== link.from || carried.length !== app.outgoing[link.from].length;
 }
 
+function labelOf(gid, index) {
+  const bundle = bundles.get(gid)[index];
+  // What a link says and how large that is depends on nothing that changes.
+  bundle.label ??= app.linkLabel(layouts[gid].links[index].from, bundle.edges) ?? false;
+  return bundle.label;
+}
+
 // ---------------------------------------------------------------------------- levels
 
 const levels = new Map(); // gid -> what is drawn of an open group
@@ -87,8 +94,7 @@ function refresh(gid) {
   level.dirty = false;
   const layout = layouts[gid] ?? { columns: [], links: [] };
   for (const child of groups[gid].children) if (state.open.has(child)) refresh(child);
-  const labels = (layout.links ?? []).map((link, i) => isLabelled(gid, i)
-    && app.linkLabel(link.from, bundles.get(gid)[i].edges));
+  const labels = (layout.links ?? []).map((link, i) => isLabelled(gid, i) && labelOf(gid, i));
   level.placed = app.place(layout, sizeOf, (i) => labels[i] || null);
   if (gid) frame(level);
   else level.size = level.placed;
