@@ -14,7 +14,7 @@ from typing import Any
 from .dtypes import category, dtype
 from .errors import DTypeError, GradError, ShapeError
 from .grad_mode import set_grad_enabled
-from .graph import Node, backlog, leaf
+from .graph import NO_ATTRS, Node, backlog, leaf
 from .interpreter import run
 from .ops import elementwise as ew
 from .ops import movement as mv
@@ -41,15 +41,22 @@ class Handle:
         """The node this handle is bound to now."""
         base = self._base
         if base is not None:
-            version = self._storage()._version
-            if self._seen != version:
-                op, attrs = self._step
-                with set_grad_enabled(True):
-                    new = op(base.node, **attrs)
-                    if op is ew.detach and self._node.requires_grad:
-                        new = ew.reattach(self._node, new)
-                self._node, self._seen = new, version
+            root = base if base._base is None else self._storage()
+            if self._seen != root._version:
+                self._follow(base, root._version)
         return self._node
+
+    def _follow(self, base: Handle, version: int) -> None:
+        """Show what the base is now."""
+        op, attrs = self._step
+        with set_grad_enabled(True):
+            if op is ew.detach:
+                new = without_history(base.node)
+                if self._node.requires_grad:
+                    new = ew.reattach(self._node, new)
+            else:
+                new = op(base.node, **attrs)
+        self._node, self._seen = new, version
 
     def _storage(self) -> Any:
         """The tensor at the root of the views: the one that owns the values."""
@@ -70,7 +77,7 @@ class Handle:
     def _make_subclass(cls, data: Handle, requires_grad: bool = False):
         """A handle of class `cls` on the values of `data`, without its history."""
         tensor = object.__new__(cls)
-        tensor._node = ew.detach(data.node) if data.node.requires_grad else data.node
+        tensor._node = without_history(data.node)
         if requires_grad:
             require_floating(tensor._node)
             tensor._become_leaf(tensor._node)
@@ -85,6 +92,15 @@ class Handle:
         view._seen = self._storage()._version
         return view
 
+    def _detached(self) -> Any:
+        """A view of the same values, through which no gradient passes."""
+        view, node = object.__new__(self.view_class), self.node
+        view._node = ew.detach.unary(node) if node.requires_grad else node
+        view._base = self
+        view._step = _DETACHED
+        view._seen = (self if self._base is None else self._storage())._version
+        return view
+
     # ------------------------------------------------------------------ writing
     def _write(self, new: Node, value_only: bool = False) -> None:
         """Bind this storage, or the part of it that this view shows, to a new value.
@@ -96,23 +112,27 @@ class Handle:
             if self._node.requires_grad and self._node.owner is not None:
                 self._become_leaf(new)
             else:
-                old, self._node = self._node, _overwritten(self._node, new, value_only)
-                self._move_keep(old)
+                old = self._node
+                self._node = _overwritten(old, new, value_only) if old.requires_grad else new
+                if self._keep is not None:
+                    self._move_keep(old)
             self._version += 1
             written[id(self)] = weakref.ref(self)
             return
         op, attrs = self._step
         if op is ew.detach:
             # A detached view shares the values of its base, but has a history of its own.
-            mine = _overwritten(self.node, new, value_only)
-            base._write(ew.detach(new) if new.requires_grad else new, value_only=True)
-            self._node, self._seen = mine, self._storage()._version
+            mine = self.node
+            mine = _overwritten(mine, new, value_only) if mine.requires_grad else new
+            base._write(ew.detach.unary(new) if new.requires_grad else new, value_only=True)
+            self._node = mine
+            self._seen = (base if base._base is None else self._storage())._version
         else:
             base._write(_write_back(op, attrs, base.node, new), value_only)
 
     def _move_keep(self, old: Node) -> None:
         """Let retain_grad() keep the gradient of what this tensor is now."""
-        if self._keep is not None and old.hooks and self._node.requires_grad:
+        if old.hooks and self._node.requires_grad:
             old.hooks.remove(self._keep)
             self._node.hooks = [*(self._node.hooks or ()), self._keep]
 
@@ -121,16 +141,17 @@ class Handle:
 
         The first half is `_check_writable`, which comes before anything is recorded.
         """
-        node = result.node
-        if node.dtype is not self._node.spec.dtype:
-            node = self._cast_result(node)
-        if node.shape != self._node.spec.shape:
-            node = _stretched(node, self._node.spec.shape)
+        node, spec = result.node, self._node.spec
+        if node.spec is not spec:
+            if node.dtype is not spec.dtype:
+                node = self._cast_result(node)
+            if node.shape != spec.shape:
+                node = _stretched(node, spec.shape)
         self._write(node)
         return self
 
     def _check_writable(self) -> None:
-        storage = self._storage()
+        storage = self if self._base is None else self._storage()
         root = storage._node
         if root.owner is not None and root.requires_grad and context.now.grad_enabled:
             if not self._through_detach():
@@ -175,13 +196,21 @@ class Handle:
         if node.value is not None:
             new = leaf(node.value, node.dtype)
         else:
-            new = ew.detach(node)
+            new = ew.detach.unary(node)
             new.lost = None
         new.requires_grad = True
         new.owner = weakref.ref(self)
         new.hooks = self._hooks
         self._base = None
         self._node = new
+
+
+_DETACHED: tuple[Op, dict] = (ew.detach, NO_ATTRS)
+
+
+def without_history(node: Node) -> Node:
+    """The same value, through which no gradient passes: the node itself, if none did."""
+    return ew.detach.unary(node) if node.requires_grad else node
 
 
 # Storages written since the last run_tensors, by id.
@@ -210,9 +239,7 @@ def _stretched(node: Node, shape) -> Node:
 
 
 def _overwritten(old: Node, new: Node, value_only: bool) -> Node:
-    """The node of a handle on `old` once its value is `new`."""
-    if not old.requires_grad:
-        return new
+    """The node of a handle on `old`, which is tracked, once its value is `new`."""
     if value_only or not context.now.grad_enabled:
         with set_grad_enabled(True):
             return ew.reattach(old, new)

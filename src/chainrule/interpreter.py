@@ -20,6 +20,7 @@ from .graph import COMPUTED, Node, Survey, backlog, is_pending, leaf, survey, to
 from .holders import out_of_memory
 from .memo import Memo
 from .ops.op import ALL_OPS
+from .recognise import RUN, Mark, glance
 from .scope import context, enter
 
 _running = threading.RLock()
@@ -31,11 +32,12 @@ def run(*outputs: Node) -> list[np.ndarray]:
     Kept are the outputs, what a handle or another graph still refers to, and the values that a
     coming backward pass needs; everything else is dropped as soon as its last user is computed.
     """
-    if any(n.value is None for n in outputs):
+    pending = [n for n in outputs if n.value is None]
+    if pending:
         # One thread at a time: a run lets go of edges that another one would still follow.
         with _running:
             # Each once: what was also written in place is no other graph.
-            pending = [n for n in dict.fromkeys((*outputs, *_held())) if n.value is None]
+            pending = [n for n in dict.fromkeys((*pending, *_held())) if n.value is None]
             if pending:
                 _run(pending)
     return [n.value for n in outputs]
@@ -127,16 +129,19 @@ _depth = attrgetter("depth")
 def _run(outputs: list[Node]) -> None:
     # Shallow first: what only they need is dropped before the deep ones are begun.
     outputs.sort(key=_depth)
-    plan = None
-    while plan is None:
-        found = survey(outputs)
-        plan = _plan_for(found, outputs)
-        if plan is None:
-            del found  # it refers to nodes, and references are counted
+    seen = glance(outputs, RUN)
+    plan = None if seen is None else _plans.get(seen.key)
+    if seen is not None and plan is not None and plan.program is not None:
+        order, calls = seen.order, seen.calls
+    else:
+        mark = None if seen is None else seen.mark()
+        del seen  # it refers to nodes, and references are counted
+        plan, found = _planned(outputs, mark)
+        _choose_tier(plan, found)
+        order, calls = found.order, found.calls
     backlog.add(plan.nbytes)
-    _compute(plan, found)
-    order = found.order
-    for call in found.calls:
+    _compute(plan, order)
+    for call in calls:
         call.release()
     for i in plan.freed:
         order[i].freed = True
@@ -144,7 +149,18 @@ def _run(outputs: list[Node]) -> None:
         order[i].inputs = ()
 
 
-def _plan_for(found: Survey, outputs: list[Node]) -> Plan | None:
+def _planned(outputs: list[Node], mark: Mark | None) -> tuple[Plan, Survey]:
+    """The plan for a graph, to be remembered by its mark too."""
+    while True:
+        found = survey(outputs)
+        plan = _plan_for(found, outputs, mark)
+        if plan is not None:
+            return plan, found
+        mark = None
+        del found
+
+
+def _plan_for(found: Survey, outputs: list[Node], mark: Mark | None) -> Plan | None:
     """The plan; None if calls had to be recorded, so that the graph is another one now."""
     calls, plan = found.inner, None  # a coming backward pass needs values from inside of these
     if not calls:
@@ -155,6 +171,8 @@ def _plan_for(found: Survey, outputs: list[Node]) -> Plan | None:
             plan = _plan(found, outputs, counts, call_counts)
             _remember(key, plan, found)
         calls = [found.calls[i] for i in plan.outside]
+        if mark is not None and not calls and key in _plans and mark.is_of(found.order):
+            _plans.remember(mark.key, mark.parts, plan)
     for call in calls:
         call.record()
     return None if calls else plan
@@ -166,16 +184,18 @@ def _remember(key: tuple, plan: Plan, found: Survey) -> None:
         _plans.remember(key, found.key, plan)
 
 
-def _compute(plan: Plan, found: Survey) -> None:
-    """Give the wanted nodes their values: by a program, if the compiled tier has one."""
-    order = found.order
+def _choose_tier(plan: Plan, found: Survey) -> None:
+    """Give the plan a program, if the compiled tier shall run it and has one."""
     make = None if config.anomaly else compiled()
-    values = None
-    if make is not None:
-        if plan.program is None:
-            plan.program = make(found.key, order, plan.wanted)
-        if plan.program is not None:
-            values = plan.program(order)
+    if make is None:
+        plan.program = None
+    elif plan.program is None:
+        plan.program = make(found.key, found.order, plan.wanted)
+
+
+def _compute(plan: Plan, order: list[Node]) -> None:
+    """Give the wanted nodes their values."""
+    values = None if plan.program is None else plan.program(order)
     if values is None:
         _interpret([order[i] for i in plan.wanted])
     else:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import config, dtypes, printing
+from .again import backward_again
 from .autodiff import backpropagate, is_leaf
 from .devices import CPU, device
 from .dtypes import dtype
 from .errors import ArgumentError, ArgumentTypeError, GradError, ShapeError, missing_name
 from .graph import Node, is_tracked, leaf, toposort
-from .handle import Handle, require_floating, strides_of, written
+from .handle import Handle, require_floating, strides_of, without_history, written
 from .history import GradFn, RemovableHandle, why
 from .interpreter import run, run_later
 from .observers import observers, tell
@@ -229,14 +230,11 @@ class Tensor(Handle):
     @property
     def data(self) -> Tensor:
         """This tensor without its history; writing to it writes to this tensor."""
-        return self.detach()
+        return self._detached()
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        new = value.node
-        if new.requires_grad:
-            new = ew.detach(new)
-        node = self._node
+        new, node = without_history(value.node), self._node
         if new.spec is node.spec:
             self._write(new, value_only=True)
         elif self._base is None and (is_leaf(node) or not node.requires_grad):
@@ -250,7 +248,7 @@ class Tensor(Handle):
 
     def detach(self) -> Tensor:
         """The same values, through which no gradient passes."""
-        return self._view(ew.detach)
+        return self._detached()
 
     def detach_(self) -> Tensor:
         """Forget the history of this tensor."""
@@ -267,7 +265,9 @@ class Tensor(Handle):
         unless `retain_graph` (default: `create_graph`).  Nothing is computed: the gradients are
         recorded, and run when they are looked at or the optimizer steps.
         """
-        backward([self], [gradient], retain_graph, create_graph, inputs)
+        plain = gradient is None and inputs is None and not create_graph
+        if not (plain and backward_again(self, not retain_graph)):
+            backward([self], [gradient], retain_graph, create_graph, inputs)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate in `.grad` when backward passes."""

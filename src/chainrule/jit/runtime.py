@@ -83,7 +83,8 @@ class Runtime(NamedTuple):
 @cache
 def runtime() -> Runtime:
     """Compile the runtime, once a process."""
-    create, run, worker, addresses = _compile("create", "run", "worker", "addresses")
+    create, run, worker, addresses = compile_functions(
+        text(platform.machine(), platform.system()), "create", "run", "worker", "addresses")
     address, word = ctypes.c_void_p, ctypes.c_int64
     return Runtime(
         ctypes.CFUNCTYPE(address, word, word, word, address, word)(create),
@@ -93,8 +94,8 @@ def runtime() -> Runtime:
     )
 
 
-def _compile(*names: str) -> list[int]:
-    """The addresses of these functions."""
+def compile_functions(source: str, *names: str) -> list[int]:
+    """The addresses of these functions of a text in LLVM IR."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_triple(llvm.get_process_triple())
@@ -102,7 +103,7 @@ def _compile(*names: str) -> list[int]:
     machine = target.create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(),
         opt=0, reloc="pic", codemodel="small")
-    module = llvm.parse_assembly(text(platform.machine(), platform.system()))
+    module = llvm.parse_assembly(source)
     code = llvm.create_mcjit_compiler(module, machine)
     code.finalize_object()
     addresses = [code.get_function_address(name) for name in names]

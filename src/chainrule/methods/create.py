@@ -439,8 +439,8 @@ def zero_(self) -> Tensor:
     """Write zeros."""
     self._check_writable()
     node = self.node
-    zero = ew.fill(node, 0.0 if node.dtype.is_floating_point else 0)
-    return self._inplace(Tensor._from_node(zero))
+    self._write(ew.fill(node, 0.0 if node.dtype.is_floating_point else 0))
+    return self
 
 
 @method()

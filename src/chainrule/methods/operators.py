@@ -49,6 +49,18 @@ def _operator(op: Elementwise, reflected: bool = False) -> Callable:
     return operate
 
 
+def _power(self: Tensor, exponent) -> Tensor:
+    kind, node = exponent.__class__, self.node
+    if (kind is int or kind is float) and node.spec.dtype.is_floating_point:
+        node = ew.power.unary(node, {"exponent": exponent})
+        if node.depth > backlog.limit:
+            return Tensor._from_node(node)
+        result = object.__new__(Tensor)
+        result._node = node
+        return result
+    return pow(self, exponent)
+
+
 def _plus(self: Tensor) -> Tensor:
     return self
 
@@ -75,7 +87,7 @@ COMPARISONS = {
     "ne": logic.ne,
 }
 FUNCTIONS = {
-    "neg": neg, "pos": _plus, "abs": abs, "invert": bitwise_not, "pow": pow, "rpow": _raised,
+    "neg": neg, "pos": _plus, "abs": abs, "invert": bitwise_not, "pow": _power, "rpow": _raised,
     "matmul": _times, "rmatmul": _left_times,
 }
 IN_PLACE = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dtypes import float64
 from ..errors import ArgumentError
-from ..graph import Node
+from ..graph import Node, record
 from ..shapes import spec
 from .logic import bitwise_and, bitwise_or, eq, ge, gt, le, lt, where
 from .op import (
@@ -429,7 +429,7 @@ constant: Op = register(  # of no input; only for numbers of ours, the user's ar
 
 def fill(x: Node, value: float) -> Node:
     """`value` in the shape and dtype of x, of which no value is needed for that."""
-    return constant(value=value, like=x.spec)
+    return record(constant, (), {"value": value, "like": x.spec}, x.spec, False)
 
 
 clone = elementwise(  # a gate that changes nothing: its own place in the graph

@@ -71,8 +71,8 @@ class Elementwise(Op):
 
     # The next two are __call__ written out for one and two inputs: the hottest lines of
     # recording.  They are called from a Tensor method, so the user's line is two frames up.
-    def unary(self, x: Node) -> Node:
-        """The same as self(x)."""
+    def unary(self, x: Node, attrs: dict[str, Any] = NO_ATTRS) -> Node:
+        """The same as self(x, **attrs), of which none is a dtype."""
         key = (x.spec,)
         out, casts = self.plans.get(key) or self._new_plan(key)
         if casts is not None:
@@ -89,9 +89,12 @@ class Elementwise(Op):
         depth = x.depth
         if depth < backlog.floor:
             depth = backlog.floor
-        node = Node(self, (x,), NO_ATTRS, out, requires, site, now.scope, depth + 1)
-        if not requires and (tracked or x.lost is not None):
-            explain_loss(node, tracked, self.differentiable)
+        node = Node(self, (x,), attrs, out, requires, site, now.scope, depth + 1)
+        if not requires:
+            if tracked:
+                explain_loss(node, tracked, self.differentiable)
+            else:
+                node.lost = x.lost
         return node
 
     def binary(self, x: Node, y: Node) -> Node:
@@ -113,8 +116,11 @@ class Elementwise(Op):
         if depth < backlog.floor:
             depth = backlog.floor
         node = Node(self, (x, y), NO_ATTRS, out, requires, site, now.scope, depth + 1)
-        if not requires and (tracked or x.lost is not None or y.lost is not None):
-            explain_loss(node, tracked, self.differentiable)
+        if not requires:
+            if tracked:
+                explain_loss(node, tracked, self.differentiable)
+            else:
+                node.lost = x.lost or y.lost
         return node
 
     def _new_plan(self, key, specs=None, attrs=NO_ATTRS):
