@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 import chainrule as torch
+from chainrule.view.failure import failed_node
+from chainrule.view.labels import Names
 from chainrule.view.picture import forward_order, inputs_of
+from chainrule.view.snapshot import Snapshot
 
 MODELS = Path(__file__).parents[1] / "view" / "models.py"
 spec = importlib.util.spec_from_file_location("models", MODELS)
@@ -104,13 +107,11 @@ def frames_show_what_is_reached(data, page):
 
 
 def test_a_failure_ends_in_a_red_node_with_both_shapes(page_of, tmp_path):
-    from chainrule.view.after import _snapshot
-    from chainrule.view.keep import Keeper
-
     net = torch.nn.Sequential(torch.nn.Linear(784, 500), torch.nn.Linear(400, 10))
     with pytest.raises(RuntimeError) as caught:
         net(torch.rand(5, 784))
-    _snapshot(Keeper(), caught.value).save(tmp_path / "failed.html")
+    failed = Snapshot(failed_node(caught.value), Names(), failure=caught.value)
+    failed.save(tmp_path / "failed.html")
     page = page_of(tmp_path / "failed.html")
     text = page.inner_text("body")
     assert "(5, 500)" in text and "Linear(400, 10)" in text

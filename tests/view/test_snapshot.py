@@ -238,6 +238,19 @@ def test_what_is_not_finite_is_counted():
     assert data["nodes"][data["output"]]["value"]["number"] == "nan"
 
 
+def test_the_origin_of_a_nan_is_told_at_its_node():
+    data = data_of(models.not_a_number)
+    (origin,) = [n for n in data["nodes"] if "origin" in n]
+    assert origin["op"] == "sqrt" and "sqrt" in origin["origin"]
+    assert not [n for n in data_of(models.mlp)["nodes"] if "origin" in n]
+
+
+def test_findings_name_their_nodes():
+    data = data_of(models.sigmoid_before_cross_entropy)
+    (finding,) = [f for f in data["findings"] if "1.4611" in f["what"] + f["why"]]
+    assert "sigmoid" in {data["nodes"][i]["op"] for i in finding["nodes"]}
+
+
 def test_facts_of_arrays():
     from chainrule.view.arrays import array_facts
 

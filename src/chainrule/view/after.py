@@ -1,9 +1,12 @@
 """The page of a script's last step, written when the script ends.
 
 `CHAINRULE_SHOW=out.html python train.py` and `chainrule show train.py` keep a copy of the graph of
-the last backward pass (keep.py).  A script that fails while it records gets the graph up to there,
-ended by the failure.  Nothing that goes wrong here is the script's concern: it is said, and that is
-all.
+the last backward pass (keep.py), and what the linter notices on the way.  A script that fails while
+it records gets the graph up to there, ended by the failure.  Nothing that goes wrong here is the
+script's concern: it is said, and that is all.
+
+The script computes the same bits as if nobody looked; but a step under torch.compile is recorded in
+every call, so that there is a graph, and may round the last digit as without torch.compile.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from ..observers import observers
 from .failure import failed_node
 from .keep import Keeper
 from .labels import Names, names_of
+from .lint.finding import Findings
+from .lint.watching import Follower
 from .snapshot import Snapshot
 
 NOTHING = "nothing to show: the script called backward() on no loss"
@@ -29,10 +34,10 @@ def begin(path: str) -> Callable[[], str]:
     If nobody has called it when Python ends, it is, and its line is printed to stderr.
     """
     path = os.path.abspath(path)  # where the script was begun, wherever it goes
-    keeper = Keeper()
+    keeper, follower = Keeper(), Follower()
     errors: list[BaseException] = []
     said: list[str] = []
-    observers.append(keeper)
+    observers.extend((keeper, follower))
     shown = sys.excepthook
 
     def noticed(kind, error, trace):
@@ -44,9 +49,10 @@ def begin(path: str) -> Callable[[], str]:
     def end() -> str:
         if not said:
             sys.excepthook = shown
-            if keeper in observers:
-                observers.remove(keeper)
-            said.append(_written(keeper, errors[-1] if errors else None, path))
+            observers[:] = [o for o in observers if o not in (keeper, follower)]
+            follower.finish()
+            snapshot = _snapshot(keeper, follower.findings, errors[-1] if errors else None)
+            said.append(NOTHING if snapshot is None else _written(snapshot, path))
         return said[0]
 
     def finally_() -> None:
@@ -57,10 +63,7 @@ def begin(path: str) -> Callable[[], str]:
     return end
 
 
-def _written(keeper: Keeper, error: BaseException | None, path: str) -> str:
-    snapshot = _snapshot(keeper, error)
-    if snapshot is None:
-        return NOTHING
+def _written(snapshot: Snapshot, path: str) -> str:
     try:
         snapshot.save(path)
     except (OSError, ChainruleError) as refused:
@@ -70,7 +73,10 @@ def _written(keeper: Keeper, error: BaseException | None, path: str) -> str:
     return f"wrote {path}"
 
 
-def _snapshot(keeper: Keeper, error: BaseException | None) -> Snapshot | None:
+def _snapshot(
+    keeper: Keeper, findings: Findings, error: BaseException | None
+) -> Snapshot | None:
+    """Of what failed, if it failed while it recorded; else of the last step; None without any."""
     if isinstance(error, ChainruleError):
         node = failed_node(error)
         if node is not None:
@@ -78,7 +84,7 @@ def _snapshot(keeper: Keeper, error: BaseException | None) -> Snapshot | None:
                             failure=error)
     if keeper.last is None:
         return None
-    return Snapshot(keeper.last, keeper.names)
+    return Snapshot(keeper.last, keeper.names, findings=findings)
 
 
 def _names_in(error: BaseException) -> Names:

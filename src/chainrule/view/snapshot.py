@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -28,9 +28,11 @@ from .cost import flops
 from .drawing import drawn
 from .facts import visit_aside
 from .groups import Group, group_tree
+from .insight import findings_of, mark_origin
 from .keep import copied
 from .labels import Names, einsum_text, is_constant, names_of, node_of, op_label
 from .lifetimes import lifetimes
+from .lint.finding import Finding
 from .machine import kernels_of
 from .page import page
 from .picture import forward_order, inputs_of, is_source
@@ -74,7 +76,7 @@ class Snapshot:
 
     def __init__(
         self, node: Node, names: Names, *, title: str | None = None, times: bool = True,
-        failure: BaseException | None = None,
+        failure: BaseException | None = None, findings: Iterable[Finding] = (),
     ):
         copies = copied([node])
         self.node, self.names = copies[node], names.on(copies)
@@ -82,12 +84,18 @@ class Snapshot:
         self.title = title or f"{name}, recorded at {node.where}"
         self._freed = any(n.freed for n in copies)
         self._times, self._failure = times and failure is None, failure
+        self._findings = tuple(findings)
 
     @cached_property
     def data(self) -> dict[str, Any]:
         """The snapshot as plain data: dicts, lists, numbers and texts."""
-        found = _Builder(self.node, self.names, self._times).build(self.title, self._freed)
-        return found if self._failure is None else _failed(found, str(self._failure))
+        built = _Builder(self.node, self.names, self._times)
+        found = built.build(self.title, self._freed)
+        if self._failure is not None:
+            return _failed(found, str(self._failure))
+        mark_origin(self.node, built.order, found["nodes"])
+        noticed = findings_of(self.node, self.names, built.order, self._findings)
+        return found | ({"findings": noticed} if noticed else {})
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a file whose ending says what: .html, .svg, .json, .dot, .mmd (Mermaid), .txt.
@@ -233,7 +241,7 @@ class _Builder:
                 self.locals[use] = edge.local.node
         for node in self.order:
             if node in self.gradients and not is_source(node):
-                for kept in saved_by(node):
+                for kept in dict.fromkeys(saved_by(node)):
                     self.saved.setdefault(kept, []).append(node)
         for kept, owners in self.saved.items():
             self.nodes[self.number[kept]]["saved_for"] = [self.number[n] for n in owners]
