@@ -30,6 +30,7 @@ from .expression import (
     is_scatter,
     is_truth,
     number_of,
+    size_of,
     split,
 )
 
@@ -156,8 +157,8 @@ class Algebra:
         if x.kind != "add":
             return x
         shared, rest = self._common(x)
-        coefs = {abs(split(t)[0]) for t in rest.args} if rest.kind == "add" else set()
-        coef = coefs.pop() if len(coefs) == 1 else ONE
+        coefs: set[Number] = {size_of(t) for t in rest.args} if rest.kind == "add" else set()
+        coef: Number = coefs.pop() if len(coefs) == 1 else ONE
         if coef == 1 and not shared:
             return x
         terms = [self.mul(self.number(1 / coef), t) for t in rest.args] if coef != 1 else [rest]
@@ -167,8 +168,8 @@ class Algebra:
     def _exact(self, x: Expr) -> Expr:
         """x without the coefficient that rounding has left beside 1."""
         coef, factors = split(x)
-        near = round(coef)
-        return self._scaled(Fraction(near), factors) if abs(coef - near) < 1e-12 else x
+        near = Fraction(round(coef))
+        return self._scaled(near, factors) if abs(float(coef - near)) < 1e-12 else x
 
     def power(self, x: Expr, p: Number) -> Expr:
         if p == 1:
@@ -285,7 +286,7 @@ class Algebra:
             return self.mul(self.number(coef), *scalars, self.reshape(rest, shape))
         if not x.shape:
             return self.expand(x, shape)
-        if not shape and x.kind != "reduce":  # the only element is the sum of all
+        if not shape and x.kind == "power" and x.data == 2:  # the only element is the sum of all
             x = self.make("reduce", (x,), ("sum", tuple(range(len(x.shape)))), x.shape)
         return self.make("reshape", (x,), None, shape)
 
@@ -302,7 +303,8 @@ class Algebra:
             return self.mul(self.number(coef), *scalars, self.permute(rest, axes))
         if x.kind == "contract":
             a, b, out = x.data
-            return self.contract(*x.args, (a, b, tuple([out[i] for i in axes])))
+            left, right = x.args
+            return self.contract(left, right, (a, b, tuple([out[i] for i in axes])))
         return self.make("permute", (x,), axes, shape)
 
     def expand(self, x: Expr, shape: Shape) -> Expr:
@@ -358,30 +360,50 @@ class Algebra:
         if shape is None:
             shape = broadcast(tuple([a.shape for a in args]))
         if name in ELEMENTWISE and any(a.kind == "expand" for a in args):
-            bare = [a.args[0] if a.kind == "expand" else a for a in args]
-            return self.expand(self.call(name, bare, attrs), shape)
-        if name in ("eq", "ne"):
-            if is_sum_of_exp(args[0]) and is_number(args[1], 0):
-                return self.number(Fraction(name == "ne"), shape)
-            if is_number(args[0], None) and is_number(args[1], None):
-                same = split(bare(args[0]))[0] == split(bare(args[1]))[0]
-                return self.number(Fraction(same == (name == "eq")), shape)
-        if name == "log" and args[0].kind == "call" and args[0].data[0] == "exp":
-            return args[0].args[0]
-        if name == "gather":
-            found = extreme_of(self, args[0], args[1], dict(attrs)["axis"])
-            if found is not None:
-                return found
-        if name == "where":
-            return self._where(*args, shape)
-        if name == "not" and args[0].kind == "call" and args[0].data[0] in OPPOSITE:
-            return self.call(OPPOSITE[args[0].data[0]], args[0].args)
+            return self.expand(self.call(name, list(map(bare, args)), attrs), shape)
+        found = self._simpler(name, args, attrs, shape)
+        if found is not None:
+            return found
         if name in _LINEAR:
             coef, scalars, rest = self._outside(args[0])
             if rest is not args[0]:
                 inner = self.call(name, [rest, *args[1:]], attrs, shape)
                 return self.mul(self.number(coef), *scalars, inner)
         return self.make("call", args, (name, attrs), shape)
+
+    def _simpler(self, name: str, args: Sequence[Expr], attrs: tuple, shape: Shape) -> Expr | None:
+        if name in ("eq", "ne"):
+            same = is_sum_of_exp(args[0]) and is_number(args[1], 0)
+            if is_number(args[0], None) and is_number(args[1], None):
+                equal = split(bare(args[0]))[0] == split(bare(args[1]))[0]
+                return self.number(Fraction(equal == (name == "eq")), shape)
+            return self.number(Fraction(name == "ne"), shape) if same else None
+        if name in ("softmax", "log_softmax") and args[0].kind == "reshape":
+            return self._softmax_of_reshaped(name, args[0], attrs, shape)
+        if name == "gt" and args[0].kind == "call" and args[0].data[0] == "relu" and is_number(
+                args[1], 0):
+            return self.call("gt", [args[0].args[0], args[1]])
+        if name == "log" and args[0].kind == "call" and args[0].data[0] == "exp":
+            return args[0].args[0]
+        if name == "gather":
+            return extreme_of(self, args[0], args[1], dict(attrs)["axis"])
+        if name == "where":
+            truth, a, b = args
+            return self._where(truth, a, b, shape)
+        if name == "not" and args[0].kind == "call" and args[0].data[0] in OPPOSITE:
+            return self.call(OPPOSITE[args[0].data[0]], args[0].args)
+        return None
+
+    def _softmax_of_reshaped(self, name: str, x: Expr, attrs: tuple, shape: Shape) -> Expr | None:
+        """Along the last axis, the other ones may have any shape."""
+        (inner,) = x.args
+        last = len(inner.shape) - 1
+        if dict(attrs)["axis"] != (len(shape) - 1,) or inner.shape[-1:] != shape[-1:]:
+            return None
+        return self.reshape(self.call(name, [inner], (("axis", (last,)),), inner.shape), shape)
+
+    def without_scalars(self, x: Expr) -> Expr:
+        return self._outside(x)[2]
 
     def _outside(self, x: Expr) -> tuple[Number, list[Expr], Expr]:
         """Number and scalars in front of x, and x without them."""

@@ -106,7 +106,7 @@ def is_sum_of_exp(x: Expr) -> bool:
 def constant(algebra: Any, value: float, precision: float) -> Expr:
     """A number, as a root or a multiple of π if it is one."""
     exact = number_of(value)
-    if isinstance(exact, Fraction) or len(f"{value:.17g}") < 9 or value in (_INF, -_INF):
+    if isinstance(exact, Fraction) or len(repr(value)) < 9 or value in (_INF, -_INF):
         return algebra.number(exact)
     square, sign = value * value, 1 if value > 0 else -1
     for factor, power in ((1.0, 0), (1 / pi, 1), (pi, -1)):

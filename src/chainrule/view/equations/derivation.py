@@ -18,12 +18,13 @@ from ...ops.elementwise import add
 from ..picture import is_source
 from .algebra import Algebra
 from .expression import ONE, Expr, bare
+from .indices import is_indexed, only_splits
 from .names import Naming
 from .reading import Reader
 from .writing import is_opaque, is_plain
 
 LONG = 84  # characters of a right side
-SHORT = 12  # what may be written twice
+SHORT = 20  # what may be written twice
 FAR_TOO_LONG = 1500
 _ROUNDS = 40
 
@@ -53,7 +54,10 @@ def derive(order: list[Node], output: Node, naming: Naming, backward: bool) -> D
         if not more:
             break
         named |= more
-    return found.finished()
+        found.let_go()
+    result = found.finished()
+    found.let_go()
+    return result
 
 
 class _Round:
@@ -136,17 +140,24 @@ class _Round:
             self.reader.read(node)
         name = self.names[node]
         self.result.backward.append((node, name, gradient))
-        plain = bare(gradient)
-        known = plain.kind == "number" or (
-            not plain.shape and not plain.graded and plain.width < SHORT)
+        known = self._is_number(bare(gradient))
         symbol = self.algebra.make("gradient", (), name, node.shape)
         return self._stand_in(node, gradient if known else symbol)
+
+    def _is_number(self, x: Expr) -> bool:
+        """Whether x is made of numbers only, such as λ/2."""
+        leaves = [e for e in _parts(x) if not e.args] if not x.shape and x.width < SHORT else [x]
+        return all(e.kind == "number" or e.data in self.result.numbers for e in leaves)
 
     def _stand_in(self, node: Node, expression: Expr) -> Node:
         """A node that only stands for an expression, of the same shape and dtype."""
         fake = Node(None, (), NO_ATTRS, node.spec, False, node.site, None, COMPUTED)
         self.reader.symbols[fake] = expression
         return fake
+
+    def let_go(self) -> None:
+        """Drop all nodes at once: reader and round refer to each other, and references count."""
+        vars(self.reader).clear()
 
     def finished(self) -> Derivation:
         """The equations, in which what has a name is called by it."""
@@ -180,12 +191,26 @@ class _Round:
         """What a function is of that needs whole arrays, where it can only be written by element.
         """
         found = set()
-        for part in {p for right in rights for p in _parts(right) if is_opaque(p)}:
-            for x in part.args:
-                while x.kind in ("reshape", "permute"):
-                    x = x.args[0]
-                if not is_plain(x) and x in pieces:
+        pieces = self._cores(pieces) | pieces
+        for part in {p for right in rights for p in _parts(right)}:
+            moved = part.kind == "call" and part.data[0] in ("pad", "fold")
+            merged = part.kind == "reshape" and not only_splits(part.args[0].shape, part.shape)
+            for x in part.args if moved or merged or is_opaque(part) else ():
+                inner = [e for e in _below(x) if e in pieces and not is_plain(e)]
+                x = inner[-1] if inner else x
+                loose = x.kind in ("add", "mul", "power", "call") and not is_indexed(x)
+                if x in pieces and (loose if moved else inner):
                     found.add(pieces[x])
+        return found
+
+    def _cores(self, pieces: dict[Expr, Node]) -> dict[Expr, Node]:
+        """The pieces without what the algebra takes out of them: coefficients, shapes."""
+        found: dict[Expr, Node] = {}
+        for e, node in pieces.items():
+            core = self.algebra.without_scalars(e)
+            while core.kind in ("reshape", "permute"):
+                core = core.args[0]
+            found.setdefault(core, node)
         return found
 
     def _too_long(self, rights: list[Expr], pieces: dict[Expr, Node]) -> set[Node]:
@@ -209,6 +234,14 @@ def _parts(x: Expr) -> Iterator[Expr]:
         yield e
         stack += e.args
 
+
+
+def _below(x: Expr) -> Iterator[Expr]:
+    """x, and what was moved to become x."""
+    yield x
+    while x.kind in ("reshape", "permute"):
+        x = x.args[0]
+        yield x
 
 
 def is_costly(x: Expr) -> bool:

@@ -47,6 +47,8 @@ class Expr:
     """One expression; made by an Algebra only."""
 
     __slots__ = ("kind", "args", "data", "shape", "width", "graded")
+    width: int
+    graded: bool  # whether there is a gradient in it
 
     def __init__(self, kind: str, args: tuple[Expr, ...], data: Any, shape: Shape):
         self.kind, self.args, self.data, self.shape = kind, args, data, shape
@@ -55,7 +57,7 @@ class Expr:
         if kind in ("number", "symbol", "gradient"):
             own += min(len(str(data)), _LONGEST_NAME)
         self.width = own + sum([x.width for x in args])
-        self.graded = kind == "gradient" or any([x.graded for x in args])  # has a gradient in it
+        self.graded = kind == "gradient" or any([x.graded for x in args])
 
     def __repr__(self) -> str:
         inside = ", ".join(map(repr, self.args))
@@ -87,6 +89,12 @@ def split(x: Expr) -> tuple[Number, tuple[Expr, ...]]:
     if x.kind == "mul":
         return x.data, x.args
     return (x.data, ()) if x.kind == "number" else (ONE, (x,))
+
+
+def size_of(x: Expr) -> Number:
+    """The absolute value of a term's number."""
+    coef = split(x)[0]
+    return coef if coef >= 0 else -coef
 
 
 def bare(x: Expr) -> Expr:

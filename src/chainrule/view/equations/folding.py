@@ -76,4 +76,4 @@ def _lettered(line: str, prefix: str, number: int, letter: str) -> str:
         away = int(match.group(1)) - number
         return prefix + (letter if not away else f"({letter}{away:+d})")
 
-    return re.sub(rf"(?<![\w.])(?:(?<=/d)|(?<!\w)){re.escape(prefix)}(\d+)(?![\d])", of, line)
+    return re.sub(rf"(?:(?<=/d)|(?<![\w.])){re.escape(prefix)}(\d+)(?!\d)", of, line)

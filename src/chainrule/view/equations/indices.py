@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from math import prod
 
 from .algebra import Algebra
-from .expression import ELEMENTWISE, ONE, Expr, Shape, is_number
+from .expression import ELEMENTWISE, ONE, Expr, Shape, is_number, split
 
 Index = Sequence[Expr]
 _LETTERS = "ijklmnpqrstuvabcdefghowxyz"
@@ -73,8 +74,33 @@ class Indexer:
     def _each(self, x: Expr, index: Index) -> list[Expr]:
         return [self.at(arg, self._sub(arg, index)) for arg in x.args]
 
-    def _expand(self, x: Expr, index: Index) -> Expr:
-        return self._each(x, index)[0]
+    def _expand(self, x: Expr, index: Index) -> Expr | None:
+        """A number is there where the index is inside."""
+        if all(map(_inside, index, x.shape)):
+            return self._each(x, index)[0]
+        if not is_number(x, None):
+            return None
+        conditions = [self._condition(i, n) for i, n in zip(index, x.shape) if not _inside(i, n)]
+        if any(c is None for c in conditions):
+            return None
+        return self.algebra.mul(x.args[0], *[c for found in conditions for c in found or ()])
+
+    def _condition(self, i: Expr, n: int) -> list[Expr] | None:
+        """0 <= i < n, as far as it is not certain."""
+        bounds = _range(i)
+        if bounds is None:
+            return None
+        terms = list(i.args) if i.kind == "add" else [i]
+        rest = self.algebra.add(*[t for t in terms if t.kind != "number"])
+        offset = sum((Fraction(t.data) for t in terms if t.kind == "number"), Fraction(0))
+        if n == 1:
+            return [self.algebra.call("eq", [rest, self.algebra.number(-offset)])]
+        found = []
+        if bounds[0] < 0:
+            found.append(self.algebra.call("ge", [rest, self.algebra.number(-offset)]))
+        if bounds[1] >= n:
+            found.append(self.algebra.call("lt", [rest, self.algebra.number(n - offset)]))
+        return found
 
     def _add(self, x: Expr, index: Index) -> Expr:
         return self.algebra.add(*self._each(x, index))
@@ -131,22 +157,26 @@ class Indexer:
         found = self._unshaped(index, x.shape, inner.shape)
         if found is None:
             return None
-        zero = self.algebra.number(Fraction(0))
         # An axis of length 1 has no place in the other shape, but it also ends.
-        ends = [self.algebra.call("eq", [i, zero]) for i, n in zip(index, x.shape)
+        ends = [self._condition(i, 1) for i, n in zip(index, x.shape)
                 if n == 1 and not _inside(i, 1)]
-        return self.algebra.mul(self.at(inner, found), *ends)
+        if any(e is None for e in ends):
+            return None
+        return self.algebra.mul(self.at(inner, found), *[c for e in ends for c in e or ()])
 
     def _unshaped(self, index: Index, shape: Shape, inner: Shape) -> list[Expr] | None:
         zero = self.algebra.number(Fraction(0))
         outer = [(i, n) for i, n in zip(index, shape) if n != 1]
         safe = all(_inside(i, n) for i, n in outer)
+        if safe:
+            self._part(outer, inner)
         found: list[Expr] = []
         for n in inner:
             if n == 1:
                 found.append(zero)
                 continue
-            terms, size = [], 1
+            terms: list[Expr] = []
+            size = 1
             while size < n and outer:
                 i, m = outer.pop(0)
                 terms = [self._times(t, m) for t in terms] + [i]
@@ -155,6 +185,20 @@ class Indexer:
                 return None
             found.append(self.algebra.add(*terms))
         return found
+
+    def _part(self, outer: list[tuple[Expr, int]], inner: Shape) -> None:
+        """Take apart each index that several axes have become: 64i+j into i, j."""
+        rest = [n for n in inner if n != 1]
+        found: list[tuple[Expr, int]] = []
+        for i, n in outer:
+            sizes: list[int] = []
+            while rest and prod(sizes) < n:
+                sizes.append(rest.pop(0))
+            parts = _digits(i, sizes) if len(sizes) > 1 and prod(sizes) == n else None
+            found += zip(parts, sizes) if parts else [(i, n)]
+            if prod(sizes) > n:  # one axis has become several
+                rest.insert(0, sizes.pop() * prod(sizes) // n)
+        outer[:] = found
 
     def _times(self, i: Expr, n: int) -> Expr:
         return self.algebra.mul(self.algebra.number(Fraction(n)), i)
@@ -202,7 +246,8 @@ class Indexer:
         return self.sum(self.at(inner, [*index[:lead], *places, *taps]), taps)
 
     def _cat(self, x: Expr, index: Index) -> Expr:
-        axis, start, terms = dict(x.data[1])["axis"], 0, []
+        axis, start = dict(x.data[1])["axis"], 0
+        terms: list[Expr] = []
         for part in x.args:
             own = list(index)
             own[axis] = self._affine(index[axis], ONE, Fraction(-start))
@@ -269,7 +314,35 @@ _FUNCTIONS = dict.fromkeys(ELEMENTWISE, Indexer._function) | {
         "slice", "pad", "flip", "window", "fold", "cat", "cumsum", "gather", "scatter_add",
         "take", "put")}
 # What gives 0 outside of itself, if what it is made of does.
-_OUTSIDE = frozenset(["permute", "contract", "pad", "fold", "reshape", "scatter_add"])
+_OUTSIDE = frozenset(
+    ["permute", "contract", "pad", "fold", "reshape", "scatter_add", "expand"])
+
+
+def _digits(i: Expr, sizes: Sequence[int]) -> list[Expr] | None:
+    """The indices that make up i as digits make a number, if each is a letter of its own."""
+    terms = dict([split(t)[::-1] for t in (i.args if i.kind == "add" else (i,))])
+    found = []
+    for axis, n in enumerate(sizes):
+        stride = Fraction(prod(sizes[axis + 1:]))
+        letter = next((k for k, c in terms.items() if c == stride and len(k) == 1
+                       and k[0].kind == "index" and k[0].data[1] == n), None)
+        if letter is None:
+            return None
+        del terms[letter]
+        found.append(letter[0])
+    return None if terms else found
+
+
+def only_splits(inner: Shape, shape: Shape) -> bool:
+    """Whether a reshape only makes several axes of one."""
+    outer = [n for n in shape if n != 1]
+    for n in inner:
+        size = 1
+        while size < n and outer:
+            size *= outer.pop(0)
+        if size != n:
+            return False
+    return True
 
 
 def is_indexed(x: Expr) -> bool:

@@ -60,7 +60,7 @@ def _names(node: Node, names: Mapping[Node, str]) -> tuple[str, ...]:
     matrices = node.op.kind == "contraction" and all(x.ndim > 1 for x in node.inputs)
     letters = iter("ABDEFGH" if matrices else "xywuvabcpqrs")
     taken: set[str] = set()
-    found = []
+    found: list[str] = []
     for x in node.inputs:
         name = names.get(x, "") if _number(x) is None else "1"
         while not name or (name in taken and x not in names):

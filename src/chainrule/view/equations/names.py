@@ -38,12 +38,14 @@ class Naming:
         self.variables = {**frame.f_globals, **frame.f_locals} if frame else {}
         self.variables.update(given or {})
         self.names: dict[Node, str] = {}
+        self._owned: dict[Node, str] = {}  # parameters and buffers, by variable and path
         self._taken: set[str] = set()
         inside = set(order)
         for node, name in self._users(frame, given):
             if node in inside and node not in self.names:
                 self._give(node, name)
         self.modules = self._module_variables()
+        self._roots = self._root_scopes(order)
         self._in_lists = self._lists()
         self._outputs(order)
         self._letter = self._free_letter()
@@ -65,7 +67,7 @@ class Naming:
     def _users(self, frame: FrameType | None, given: Any) -> Iterator[tuple[Node, str]]:
         nets = {k: v for k, v in self.variables.items()
                 if isinstance(v, Module) and not k.startswith("_")}
-        inner: dict[Node, str] = {}
+        inner = self._owned
         holders: dict[str, set[Node]] = defaultdict(set)
         for variable, net in sorted(nets.items(), key=lambda kv: -_count(kv[1])):
             for name, tensor in [*net.named_parameters(), *net.named_buffers()]:
@@ -76,12 +78,12 @@ class Naming:
         parameters = set(inner)
         yield from ((n, name) for n, name in known.items() if n not in parameters)
         for node, full in inner.items():
-            variable = next((k for k in reversed(self.variables)
-                             if isinstance(self.variables[k], Tensor)
-                             and self.variables[k].node is node), None)
+            own = next((k for k in reversed(self.variables)
+                        if isinstance(self.variables[k], Tensor)
+                        and self.variables[k].node is node), None)
             short = full.partition(".")[2]
             plain = "." in short and not short[0].isdigit() and len(holders[short]) == 1
-            yield node, variable or (short if plain else full)
+            yield node, own or (short if plain else full)
 
     def _module_variables(self) -> dict[str, str]:
         """The variable of each class of module, where there is one."""
@@ -90,6 +92,15 @@ class Naming:
             if isinstance(value, Module) and not name.startswith("_"):
                 found[type(value).__name__].append(name)
         return {kind: names[0] for kind, names in found.items() if len(names) == 1}
+
+    def _root_scopes(self, order: list[Node]) -> dict[Scope, str]:
+        """The variable of each outermost module that ran, found by the parameters it used."""
+        found: dict[Scope, set[str]] = defaultdict(set)
+        for node in order:
+            for root in list(_modules(node.scope))[-1:]:
+                owned = [self._owned[x] for x in inputs_of(node) if x in self._owned]
+                found[root].update(name.partition(".")[0] for name in owned)
+        return {root: names.pop() for root, names in found.items() if len(names) == 1}
 
     def _lists(self) -> dict[str, str]:
         """The paths of modules in lists, which are not called and so not part of a scope."""
@@ -112,7 +123,9 @@ class Naming:
             return ""
         root, _, inner = scope.module.partition(".")
         inner = self._in_lists.get(scope.module, inner)
-        known = self.modules.get(root, root if inner else "")
+        outermost = list(_modules(scope))[-1:]
+        known = self._roots.get(outermost[0], "") if outermost else ""
+        known = known or self.modules.get(root, root if inner else "")
         if not inner or inner[0].isdigit():
             return ".".join(filter(None, (known, inner)))
         return inner
@@ -154,18 +167,21 @@ class Naming:
 
     def number(self, user: Node, value: float, precision: int) -> tuple[str, float, Number] | None:
         """(variable, its value, factor): what the user's line calls a number in it."""
+        candidates: list[tuple[str, float]] = []
         for name in _mentioned(user.site[0], user.where.line):
             number = self.variables.get(name)
             if isinstance(number, bool) or not isinstance(number, (int, float)) or not number:
                 continue
             if not isfinite(value) or (isinstance(number, int) and abs(number) < 3):
                 continue
-            name = GREEK.get(name, name)
-            for factor in (ONE, ONE / 2, 2 * ONE, -ONE):
-                close = 1e-15 if precision == 8 else 1e-7
-                near = abs(number * float(factor) - value) <= close * abs(value)
-                if near and name not in self._taken:
-                    return name, float(number), factor
+            candidates.append((GREEK.get(name, name), float(number)))
+        close = (1e-15 if precision == 8 else 1e-7) * abs(value)
+        for factor in (ONE, -ONE, ONE / 2, 2 * ONE):
+            for name, number in candidates:
+                likely = abs(factor) == 1 or number % 1
+                if likely and name not in self._taken and abs(
+                        number * float(factor) - value) <= close:
+                    return name, number, factor
         return None
 
     def single_letters(self) -> set[str]:

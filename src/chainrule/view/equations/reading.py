@@ -30,6 +30,7 @@ class Reader:
         self._unnamed = unnamed  # a symbol for a leaf that has no name
         self._number = number  # what the user calls a number, or None
         self._read: dict[Node, Expr] = {}
+        self._called: dict[Node, Expr] = {}  # numbers, as the user's lines call them
 
     def read(self, node: Node) -> Expr:
         """What a node is, in symbols."""
@@ -56,9 +57,11 @@ class Reader:
 
     def _argument(self, x: Node, user: Node) -> Expr:
         found = self.symbols.get(x) or self._read[x]
-        if x.op is None and x not in self.symbols and x.value is not None and not x.shape:
-            return self._number(x, user, float(x.value)) or found
-        return found
+        derived = user.scope is not None and user.scope.kind == "gradient"
+        number = x.op is None and x not in self.symbols and x.value is not None and not x.shape
+        if number and not derived:
+            self._called[x] = self._number(x, user, float(x.value)) or found
+        return self._called.get(x, found) if number else found
 
     def _leaf(self, node: Node) -> Expr:
         fixed = None if node.requires_grad else _uniform(node.value)

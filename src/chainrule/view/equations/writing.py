@@ -13,7 +13,7 @@ from fractions import Fraction
 from math import lcm
 
 from .algebra import HALF, Algebra
-from .expression import COMPARISONS, ELEMENTWISE, ONE, Expr, Number, bare, is_truth, split
+from .expression import COMPARISONS, ELEMENTWISE, ONE, Expr, Number, bare, is_truth, size_of, split
 from .indices import Indexer, is_indexed
 
 SUM, PRODUCT, CHAIN, ATOM = range(4)
@@ -115,10 +115,10 @@ class Writer:
         terms = sorted(x.args, key=lambda t: not t.graded)
         first = next((i for i, t in enumerate(terms) if split(t)[0] > 0), 0)
         terms.insert(0, terms.pop(first))
-        text = self.write(terms[0], PRODUCT)
+        text = self.write(terms[0], SUM if split(terms[0])[0] < 0 else PRODUCT)
         for term in terms[1:]:
             coef, factors = split(term)
-            positive = self.algebra._scaled(abs(coef), factors)
+            positive = self.algebra._scaled(size_of(term), factors)
             text += f" {'+' if coef > 0 else '-'} {self.write(positive, PRODUCT)}"
         return text, SUM
 
@@ -193,7 +193,7 @@ class Writer:
     def _at(self, x: Expr) -> Written:
         array, *index = x.args
         text = self.write(array)
-        if array.kind not in ("symbol", "gradient", "call", "reduce"):
+        if array.kind not in ("symbol", "gradient", "call", "reduce", "expand", "reshape"):
             text = self.dialect.paren(text)
         return self.dialect.element(text, [self._place(i) for i in index]), ATOM
 
