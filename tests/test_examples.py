@@ -1,6 +1,8 @@
 """Every example runs, with tiny settings, and prints what its docstring promises."""
 
 import gzip
+import json
+import math
 import re
 import subprocess
 import sys
@@ -70,6 +72,58 @@ def test_gates_prints_every_factor_and_draws(tmp_path):
         assert float(upstream) * float(local) == pytest.approx(float(downstream), abs=0.02)
     assert "0.39" in (tmp_path / "neuron.svg").read_text(encoding="utf-8")
     assert (tmp_path / "square.svg").exists()
+
+
+def on_page(path):
+    """The nodes of a page by the user's names, read back from the file."""
+    text = re.search(r'id="data">(.*?)</script>', path.read_text(encoding="utf-8"), re.S).group(1)
+    return {n["name"]: n for n in json.loads(text)["nodes"] if "name" in n}
+
+
+def test_living_graphs_are_pages_with_the_numbers_of_grad(tmp_path):
+    """G1, G3, G4, G5, G8, D1, D2: the example itself compares its pages with `.grad`."""
+    out = run("living_graphs.py", "--out", tmp_path, cwd=tmp_path)
+    expected = {
+        "square": dict(x=6.0, y=6.0, z=6.0),
+        "neuron": dict(w0=-0.19661193324148185, x0=0.3932238664829637, w1=-0.3932238664829637,
+                       x1=-0.5898357997244456, w2=0.19661193324148185),
+        "forks": dict(x=2.0595697955721652, y=1.5922327514838093),
+        "two_paths": dict(s=1.2766774339021667),
+        "chain": dict(x=math.exp(math.sin(0.25)) * math.cos(0.25)),
+    }
+    for name, gradients in expected.items():
+        nodes = on_page(tmp_path / f"{name}.html")
+        for variable, gradient in gradients.items():
+            found = nodes[variable]["gradient"]["number"]
+            assert found == pytest.approx(gradient, rel=1e-12), (name, variable)
+        assert (tmp_path / f"{name}.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert "df/ds = df/dy cos(s) + 2 df/dx s" in out  # both paths
+
+
+def test_on_paper_derives_the_equations(tmp_path):
+    """B2, B4, B5, E2, P3, P6."""
+    out = run("on_paper.py", "--out", tmp_path, cwd=tmp_path)
+    for equation in ("dJ/dL = 1", "dJ/ds = 1", "dJ/do = o - y", "dJ/dh = W2ᵀ dJ/do",
+                     "dJ/dz = dJ/dh ⊙ (1 - h²)", "dJ/dW2 = dJ/do hᵀ + λ W2",
+                     "dJ/dW1 = dJ/dz xᵀ + λ W1", "z = W1 x + b", "dJ/db = dJ/dz"):
+        assert f"  {equation}\n" in out
+    forward, backward = re.findall(r"(?:forward|backward): +(.*)", out)[:2]
+    assert forward.split() == backward.split()[::-1]
+    nodes = on_page(tmp_path / "on_paper.html")
+    expected = {
+        "o": [-2.0436565601574848, 0.5556999658780917],
+        "h": [-0.9304296228199567, 2.1906252140040796],
+        "z": [-0.7648142937993894, 0.27384977460901627],
+        "W2": [0.9322166698030959, -1.991654883568839, -0.14444926282143028, 0.6198067886161995],
+        "W1": [-0.7548142937993894, 1.5496285875987788, -0.4124071468996947, 0.3138497746090163,
+               -0.5976995492180326, 0.19692488730450813],
+    }
+    for name, gradient in expected.items():
+        assert nodes[name]["gradient"]["data"] == pytest.approx(gradient, rel=1e-12)
+    assert nodes["J"]["value"]["number"] == pytest.approx(2.4351672939758173, rel=1e-12)
+    assert nodes["s"]["value"]["number"] == pytest.approx(0.1925, rel=1e-12)
+    assert (tmp_path / "on_paper.svg").exists() and (tmp_path / "with_bias.html").exists()
+    assert "b" in on_page(tmp_path / "with_bias.html")
 
 
 def test_digits5_prints_the_losses_of_pytorch(tmp_path):
