@@ -311,6 +311,35 @@ def test_arrow_keys_walk_along_the_edges(shown):
     assert selected() is None
 
 
+def test_edges_are_reached_by_the_keyboard_too(shown):
+    data, page = shown(neuron)
+    page.locator("#canvas").focus()
+    page.keyboard.press("ArrowLeft")
+    into = [i for i, e in enumerate(data["edges"]) if e["head"] == data["output"]]
+    seen = []
+    for _ in into:
+        page.keyboard.press("Shift+ArrowLeft")
+        seen.append(page.evaluate("chainrule.state.selectedEdge"))
+        assert page.evaluate("document.activeElement.dataset.edges") == str(seen[-1])
+    assert sorted(seen) == into
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("chainrule.state.selected") == data["edges"][seen[-1]]["tail"]
+
+
+@pytest.mark.parametrize("make", [fork, dead])
+def test_a_step_lights_the_edges_at_which_it_works(shown, make):
+    data, page = shown(make)
+    lit = """() => [...document.querySelectorAll("#canvas .link.active")]
+      .flatMap((link) => link.dataset.edges.split(",").map(Number)).sort((a, b) => a - b)"""
+    for k, gate in enumerate([*data["forward"], *data["backward"]]):
+        page.evaluate("k => chainrule.setFrame(k)", k)
+        into = [i for i, e in enumerate(data["edges"]) if e["head"] == gate]
+        back = k >= len(data["forward"])
+        assert page.evaluate(lit) == [i for i in into if not back or "gradient" in data["edges"][i]]
+        current = page.locator("#canvas .current")
+        assert current.count() == 1 and current.get_attribute("data-id") == str(gate)
+
+
 def test_zooming_keeps_the_point_under_the_cursor(shown):
     _, page = shown(neuron)
     there = """([x, y]) => {

@@ -286,6 +286,8 @@ app.elementOf = (id) => {
 };
 app.elementOfGroup = (gid) => itemElement(groups[gid].parent ?? 0,
   state.open.has(gid) ? `g${gid} open` : `g${gid}`);
+/** The first drawn piece of an edge, or null: both its ends are in one folded group. */
+app.elementOfEdge = (id) => [...piecesOf([id])].find((piece) => piece.isConnected) ?? null;
 const itemElement = (gid, slot) => levels.get(gid)?.items.get(slot) ?? null;
 
 function setOnly(name, wanted) {
@@ -332,7 +334,10 @@ function markFrame() {
   const op = app.frameOp(state.frame);
   svg.classList.toggle("stepping", op !== null);
   setOnly("current", new Set(op ? [app.elementOf(op.id)].filter(Boolean) : []));
-  setOnly("active", piecesOf(op ? app.incoming[op.id] : []));
+  // Backward, an op is at work on the inputs that it hands a share to.
+  const busy = op ? app.incoming[op.id].filter((e) => op.part === "forward" || edges[e].gradient)
+    : [];
+  setOnly("active", piecesOf(busy));
   svg.classList.toggle("backward", op?.part === "backward");
 }
 
@@ -401,5 +406,5 @@ app.start.graph = () => {
   app.on("highlight", mark);
   app.on("frame", showFrame);
   app.on("reveal", ({ node }) => bringIntoSight(node));
-  app.cameras.graph.fit(0.6);
+  app.cameras.graph.fit(0.55);
 };

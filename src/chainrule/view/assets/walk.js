@@ -55,12 +55,31 @@ function neighbours(box, side) {
 const distance = (a, b) => Math.abs(a.y - b.y) + 0.05 * Math.abs(a.x - b.x);
 
 function across(side) {
+  const { selectedEdge } = state;
+  if (selectedEdge !== null) {
+    const { tail, head } = edges[selectedEdge];
+    return goTo(boxOf(side === "left" ? tail : head));
+  }
   const box = here();
   if (!box) return goTo(boxOf(app.data.output ?? nodes.length - 1));
   const from = app.placeOf(box.kind, box.id);
   const all = neighbours(box, side).map((b) => [b, app.placeOf(b.kind, b.id)]).filter(([, p]) => p);
   all.sort(([, a], [, b]) => distance(a, from) - distance(b, from));
   return goTo(all[0]?.[0]);
+}
+
+/** From a node to the edges on one side of it, from an edge to the next one of the same node. */
+function toEdge(side) {
+  const [end, list] = side === "left" ? ["head", app.incoming] : ["tail", app.outgoing];
+  const { selectedEdge } = state;
+  const id = selectedEdge !== null ? edges[selectedEdge][end] : state.selected;
+  const all = id === null ? [] : list[id].filter((e) => app.elementOfEdge(e));
+  if (!all.length) return;
+  const next = all[(all.indexOf(selectedEdge) + 1) % all.length];
+  app.selectEdge(next);
+  const element = app.elementOfEdge(next);
+  element.focus({ preventScroll: true });
+  app.announce(element.getAttribute("aria-label"));
 }
 
 /** The next box above or below: among those of the same group, the same column first. */
@@ -149,8 +168,9 @@ app.start.walk = () => {
   svg.addEventListener("dblclick", doubleClick);
   svg.addEventListener("pointerover", tip);
   const graph = (run) => (event) => (state.mode === "graph" ? run(event) : false);
-  app.key("ArrowLeft", "to an input", graph(() => across("left")));
-  app.key("ArrowRight", "to a user", graph(() => across("right")));
+  const sideways = (side) => graph((event) => (event.shiftKey ? toEdge : across)(side));
+  app.key("ArrowLeft", "to an input; with Shift to the edges from the inputs", sideways("left"));
+  app.key("ArrowRight", "to a user; with Shift to the edges to the users", sideways("right"));
   app.key("ArrowUp", "to the box above", graph(() => along(-1)));
   app.key("ArrowDown", "to the box below", graph(() => along(1)));
   app.key(["Enter", " "], "unfold or fold the selection", graph(toggleHere));
