@@ -11,7 +11,8 @@ they are the first image of each of the digits 0 to 4.
 
 Two things in this script are there to be noticed.  It never zeroes the gradients, so the second
 step moves along the sum of two gradients; and its last sigmoid keeps every a2 between 0 and 1, so
-the loss can never fall below log(1 + 9/e) = 1.461.
+the loss can never fall below log(1 + 9/e) = 1.461.  The linter notices both, and says so on the
+page of the last step.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def norm(tensor):
 def main():
     parser = argparse.ArgumentParser(description="Five digits, two layers, every buffer.")
     parser.add_argument("--data", type=Path, help="folder of the MNIST files (.gz)")
-    parser.add_argument("--out", type=Path, default=Path("."), help="folder for the SVG file")
+    parser.add_argument("--out", type=Path, default=Path("."), help="folder for the pictures")
     given = parser.parse_args()
 
     device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
@@ -62,12 +63,16 @@ def main():
     loss = criterion(net(images), labels)
     torch.draw(loss, given.out / "digits5.svg", title="Five digits, one step")
 
-    for _ in range(2):
-        outputs = net(images)
-        loss = criterion(outputs, labels)
-        loss.backward()
-        optimizer.step()
-        print("\n loss ", loss)
+    with torch.lint.watch() as findings:
+        for _ in range(2):
+            outputs = net(images)
+            loss = criterion(outputs, labels)
+            page = torch.snapshot(loss, title="Five digits, the last step", findings=findings)
+            loss.backward()
+            optimizer.step()
+            print("\n loss ", loss)
+    print(f"\n{findings}")
+    page.save(given.out / "digits5.html")
 
     floor = math.log(1 + 9 / math.e)
     print(f"\nthe loss cannot fall below {floor:.6f}, because of the last sigmoid\n")
@@ -77,6 +82,7 @@ def main():
         shape = str(tuple(parameter.shape))
         print(f"{name:<16} {shape:<11}", norm(parameter), norm(parameter.grad), norm(momentum))
     print("\nThe graph of one step, drawn:", given.out / "digits5.svg")
+    print("The last step, as a page:    ", given.out / "digits5.html")
 
 
 if __name__ == "__main__":

@@ -127,13 +127,17 @@ def test_on_paper_derives_the_equations(tmp_path):
 
 
 def test_digits5_prints_the_losses_of_pytorch(tmp_path):
-    """D6, D11."""
+    """D6, D7, D8, D11."""
     out = run("digits5.py", cwd=tmp_path)
     assert "loss  tensor(2.3092, grad_fn=<NllLossBackward0>)" in out
     assert "loss  tensor(2.3007, grad_fn=<NllLossBackward0>)" in out
     assert "1.461150" in out
     assert len(re.findall(r"layers\.\d\.\w+ +\([\d, ]+\) +[\d.]+ +[\d.]+ +[\d.]+", out)) == 4
     assert (tmp_path / "digits5.svg").exists()
+    assert "lint: 2 findings" in out and "zero_grad" in out
+    text = (tmp_path / "digits5.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
+    assert len(data["findings"]) == 2
 
 
 def test_digits5_takes_real_images(tmp_path, mnist):

@@ -49,7 +49,7 @@ SMALL = 60  # nodes of a graph whose matrices are drawn, too
 
 def snapshot(
     tensor: Tensor, *, names: Mapping[str, Tensor] | None = None, title: str | None = None,
-    times: bool = True,
+    times: bool = True, findings: Iterable[Finding] = (),
 ) -> Snapshot:
     """All that can be seen of the graph that `tensor` was made from.
 
@@ -57,7 +57,8 @@ def snapshot(
     range, histogram ...), what is kept for backward and for whom, microseconds and flops; for every
     edge upstream x local = downstream; the groups it folds into, the memory of the step over time,
     and the kernels it is compiled to.  `names` maps names to tensors; the caller's variables are
-    found by themselves.  Without `times` nothing is measured.
+    found by themselves.  Without `times` nothing is measured.  `findings` are told besides those of
+    the graph alone: give it what `lint.watch()` gathers.
 
     Everything is computed aside, and no later bit of the program changes.
 
@@ -68,7 +69,8 @@ def snapshot(
     [('leaf', 3.0, 20.0), ('mul', 6.0, 10.0)]
     """
     node = node_of("snapshot", tensor)
-    return Snapshot(node, names_of(sys._getframe(1), names), title=title, times=times)
+    known = names_of(sys._getframe(1), names)
+    return Snapshot(node, known, title=title, times=times, findings=findings)
 
 
 class Snapshot:
@@ -84,7 +86,7 @@ class Snapshot:
         self.title = title or f"{name}, recorded at {node.where}"
         self._freed = any(n.freed for n in copies)
         self._times, self._failure = times and failure is None, failure
-        self._findings = tuple(findings)
+        self._findings = findings  # looked at with the data: more may come until then
 
     @cached_property
     def data(self) -> dict[str, Any]:
