@@ -193,6 +193,51 @@ def test_the_pieces_of_an_edge_meet_where_it_crosses_a_border(shown):
         assert len(met) == len(own) - 1  # all but where the edge itself begins
 
 
+# Points along every link that lie inside of a box, a number or a name that is not its own.
+CROSSED = """() => {
+  const parts = [...document.querySelectorAll(
+    "#canvas .node > .box, #canvas .folded > .box:not(.behind), #canvas .label .figure, "
+    + "#canvas .given-name, #canvas .total")].map((e) => [e, e.getBoundingClientRect()]);
+  const found = [];
+  let seen = 0;
+  for (const link of document.querySelectorAll("#canvas .link")) {
+    const path = link.querySelector(".edge");
+    const ends = new Set(link.dataset.edges.split(",").map((i) => chainrule.edges[i])
+      .flatMap(({tail, head}) => [chainrule.elementOf(tail), chainrule.elementOf(head)]));
+    for (let s = 4; s < path.getTotalLength() - 4; s += 10) {
+      const {x, y} = path.getPointAtLength(s).matrixTransform(path.getScreenCTM());
+      seen += 1;
+      for (const [e, r] of parts) {
+        const inside = r.left + 3 < x && x < r.right - 3 && r.top + 3 < y && y < r.bottom - 3;
+        if (inside && !ends.has(e.closest(".node, .folded")) && e.closest(".link") !== link) {
+          found.push([link.getAttribute("aria-label"), e.textContent]);
+        }
+      }
+    }
+  }
+  return [seen, found];
+}"""
+
+
+@pytest.mark.parametrize("make", GRAPHS)
+def test_no_link_passes_over_what_it_has_no_business_with(shown, make):
+    _, page = shown(make)
+    page.evaluate(UNFOLD)
+    page.evaluate("chainrule.cameras.graph.natural()")
+    seen, crossed = page.evaluate(CROSSED)
+    assert seen > 50 and crossed == []
+    # The check sees what it looks for: a box that is put upon a link.
+    page.evaluate("""() => {
+      const path = document.querySelector("#canvas .link .edge");
+      const p = path.getPointAtLength(path.getTotalLength() / 2);
+      const node = document.createElementNS("http://www.w3.org/2000/svg", "g");
+      node.setAttribute("class", "node");
+      node.innerHTML = `<rect class="box" x="${p.x - 20}" y="${p.y - 20}" width="40" height="40"/>`;
+      path.closest(".link").parentNode.append(node);
+    }""")
+    assert page.evaluate(CROSSED)[1] != []
+
+
 ARROWS = """() => [...document.querySelectorAll("#canvas .link")].map((link) => {
   const tip = link.querySelector(".arrow").getBoundingClientRect();
   const edge = chainrule.edges[link.dataset.edges.split(",")[0]];
