@@ -375,3 +375,4 @@ addEventListener("scroll", follow, { passive: true });
 follow();
 
 window.chainrule = { charts, smooth };
+document.body.dataset.ready = "";

@@ -27,18 +27,26 @@ class ByHand:
         self.parameters: dict[int, Parameter] = {}
         self._tensors: dict[int, weakref.ref] = {}
         self._weights: dict[int, np.ndarray] = {}
+        self._versions: dict[int, int] = {}
 
     def look(self, copies: dict[Node, Node]) -> None:
         """A backward pass begins: its leaves, from the copy of its graph."""
         owners = [node.owner() for node in copies if node.owner is not None]
         tensors = {id(t): t for t in owners if t is not None}
         self._tensors = {key: weakref.ref(t) for key, t in tensors.items()}
+        self._versions = {key: t._version for key, t in tensors.items()} | self._versions
         new = {key: t for key, t in tensors.items() if key not in self.parameters}
         for key, t in new.items():
             name = name_of_leaf(t)
             if any(name == p.name for p in self.parameters.values()):
                 name = f"{name} ({len(self.parameters) + 1})"
             self.parameters[key] = Parameter(name, name, tuple(t.shape))
+
+    def has_changed(self) -> bool:
+        """Whether weights were written to since this was last asked."""
+        now = {key: t._version for key, t in self._alive()}
+        before, self._versions = self._versions, now
+        return any(before.get(key, version) != version for key, version in now.items())
 
     def gradients(self) -> dict[Parameter, Norms]:
         """The backward pass is recorded: norms of the weights and of the gradients."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import linecache
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -50,13 +49,14 @@ def _subclasses(cls: type) -> Iterator[type]:
 
 
 def parameters_of(
-    optimizers: Iterable[Optimizer], modules: Iterable[Module]
+    optimizers: Iterable[Optimizer], modules: Iterable[Module], known: Mapping[int, Parameter],
+    leaves: Mapping[int, str],
 ) -> dict[int, Parameter]:
     """Names for everything that these optimizers update, by id; in the order of the modules.
 
     Modules name what they own, `fc1.weight`; where several models are trained each is named
     too.  What no module owns has the name of a variable of the main program, or of the line that
-    made it.
+    made it, as `leaves` says.  What is `known` keeps its name; new names differ from these.
     """
     wanted: dict[int, Any] = {}
     given: dict[int, str] = {}
@@ -75,8 +75,9 @@ def parameters_of(
                 found[id(p)] = _parameter(path, p, kinds.get(name.rpartition(".")[0], ""))
     for key, p in wanted.items():
         if key not in found:
-            found[key] = _parameter(given.get(key) or name_of_leaf(p), p)
-    return _unique(found)
+            name = given.get(key) or leaves.get(key) or name_of_leaf(p)
+            found[key] = Parameter(name, name, tuple(p.shape))
+    return _unique({key: p for key, p in found.items() if key not in known}, known)
 
 
 def _parameter(path: str, p: Any, kind: str = "") -> Parameter:
@@ -132,20 +133,25 @@ def assigned_at(site: Any) -> str:
     return found[1] if found else str(place)
 
 
-def _unique(found: dict[int, Parameter]) -> dict[int, Parameter]:
-    """Equal names made different by numbers."""
-    seen: dict[str, int] = {}
+def _unique(
+    found: dict[int, Parameter], known: Mapping[int, Parameter]
+) -> dict[int, Parameter]:
+    """Equal names made different by numbers, and the layers with them."""
+    names = {p.name for p in known.values()}
+    layers = {p.layer for p in known.values()}
     result = {}
     for key, p in found.items():
-        count = seen[p.name] = seen.get(p.name, 0) + 1
-        if count > 1:
-            name = f"{p.name} ({count})"
-            p = p._replace(name=name, layer=name if p.layer == p.name else p.layer)
-        result[key] = p
+        name, layer, number = p.name, p.layer, 1
+        while name in names or layer in layers:
+            number += 1
+            name, layer = f"{p.name} ({number})", f"{p.layer} ({number})"
+        names.add(name)
+        if layer == name:
+            layers.add(layer)
+        result[key] = p._replace(name=name, layer=layer)
     return result
 
 
-@functools.lru_cache(maxsize=256)
 def loss_name(code: CodeType, instruction: int) -> str:
     """What the line that calls backward calls the loss: the text before `.backward(`.
 

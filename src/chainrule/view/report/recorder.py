@@ -23,13 +23,13 @@ import numpy as np
 
 from ...graph import Node
 from ...observers import Observer
-from ...scope import current_site
+from ...scope import Site, current_site
 from ...tensor import Tensor
 from ..keep import copied
 from .budget import FREE, KEEPING, Budget
 from .byhand import ByHand
 from .late import Late, number, value_aside
-from .naming import Parameter, alive, loss_name, parameters_of
+from .naming import Parameter, alive, loss_name, name_of_leaf, parameters_of
 from .norms import squared
 from .replayed import Replayed
 from .row import Norms, Row
@@ -84,19 +84,23 @@ class Recorder(Observer):
         self.steps = self.sampled = 0  # whole ones
         self.clock = time.perf_counter
         self.start = self._last_end = self._last_update = self._told_at = self.clock()
-        self.own = self._own_at_end = 0.0  # seconds that the report itself took
+        self.own = 0.0  # seconds that the report itself took
+        self._own_at_end = self._own_at_update = 0.0
         self.budget = Budget()
         self._keeping = Budget(KEEPING, FREE / 5)
         self.notes: dict[str, None] = {}
         self._process, self._thread = os.getpid(), 0
         self._titles: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
         self._losses: list[Late] = []
+        self._loss_names: dict[Site, str] = {}
         self._row: Row | None = None  # the step that is under way
         self._in_row: set[int] = set()  # the optimizers that have stepped in it, by id
         self._all: set[int] = set()  # the optimizers of the program
         self._sampling = False
         self.drops_losses = True  # whether the program forgets a loss before it is computed
         self._old: dict[int, np.ndarray] = {}  # weights before an update, by id of the parameter
+        self._leaves: dict[int, str] = {}  # what parameters of no module are called
+        self._measured: dict[int, Norms] = {}
         self._depth = 0  # an optimizer's step may call another's
         self._replayed = Replayed()
         self._logged: list[tuple[Late, int]] = []  # tensors that had no value when logged
@@ -107,10 +111,10 @@ class Recorder(Observer):
     def backward(self, tensors: Sequence[Any]) -> None:
         """Remember which nodes are the losses; nothing is held that the program does not hold."""
         self._replayed.happened = True
-        if not self._all:
+        if not self.optimizers:
             self._begin_without_optimizer()
         self._begin()
-        name = loss_name(*current_site())
+        name = self._loss_name(current_site())
         if self._depth and any(late.name == name for late in self._losses):
             return  # a closure that is called again: its first loss is what step() returns
         copies = self._copies(tensors)
@@ -130,9 +134,8 @@ class Recorder(Observer):
             self._settle_losses()
             if self._sampling:
                 self._row.norms = self._by_hand.gradients()
-                self.parameters.update(self._by_hand.parameters)
                 self._spent += self.clock() - begin
-            self._last_update = self._told_at
+            self._last_update, self._own_at_update = self._told_at, self.own
 
     @_event
     def stepping(self, optimizer: Any) -> None:
@@ -208,12 +211,11 @@ class Recorder(Observer):
             self._spent = 0.0
 
     def _begin_without_optimizer(self) -> None:
-        """Without an optimizer every backward pass begins a step, and ends the one before."""
+        """Where no optimizer has stepped yet, a backward pass after new weights begins a step."""
         if self._by_hand is None:
             self._survey()
-            if not self._all:
-                self._by_hand = ByHand()
-        elif self._row is not None:
+            self._by_hand = ByHand()
+        elif self._row is not None and (self._by_hand.has_changed() or not self._all):
             self._update_by_hand()
             self._end()
 
@@ -241,10 +243,13 @@ class Recorder(Observer):
         return copies
 
     def _before(self, optimizer: Any, copy: bool = False) -> None:
-        self._by_hand = None
+        if self._by_hand is not None:  # its gradients were only gathered so far
+            self._by_hand = None
+            if self._row is not None:
+                self._row.norms = None
         if optimizer not in self._titles or id(optimizer) not in self._all:
             self._meet(optimizer)
-        if self._row is not None and id(optimizer) in self._in_row:
+        if self._row is not None and (id(optimizer) in self._in_row or self._is_another()):
             self._end()
         self._begin()
         assert self._row is not None
@@ -266,7 +271,7 @@ class Recorder(Observer):
             self._measure(optimizer)
             self._spent += self.clock() - begin
         self._in_row.add(id(optimizer))
-        self._last_update = self._told_at
+        self._last_update, self._own_at_update = self._told_at, self.own
         if self._all <= self._in_row:
             self._end()
 
@@ -275,10 +280,19 @@ class Recorder(Observer):
         assert row is not None
         self.steps += 1
         row.time = self._last_update - self.start
-        own = self.own - self._own_at_end
+        own = self._own_at_update - self._own_at_end
         row.seconds = max(0.0, self._last_update - self._last_end - own)
-        self._last_end, self._own_at_end = self._last_update, self.own
+        self._last_end, self._own_at_end = self._last_update, self._own_at_update
         self._settle_logged()
+        if self._by_hand is not None:
+            self.parameters.update(self._by_hand.parameters)
+        if self._measured:
+            if not self._measured.keys() <= self.parameters.keys():
+                self._name_parameters()
+            # In the order of the layers, whichever optimizer stepped first.
+            row.norms = {p: self._measured[key] for key, p in self.parameters.items()
+                         if key in self._measured}
+            self._measured = {}
         begin = self.clock()
         self.on_row(row)
         if self._sampling:
@@ -288,17 +302,37 @@ class Recorder(Observer):
         self.on_pause(row.time)
 
     # ------------------------------------------------------------------ numbers
-    def _survey(self, *others: Any) -> None:
-        """Learn which optimizers there are, and what they update is called."""
-        optimizers, modules = alive()
-        known = {id(x): x for x in [*optimizers, *others]}
-        self._all = set(known)
-        self.parameters.update(parameters_of(known.values(), modules))
+    def _survey(self) -> None:
+        """Learn which optimizers there are: all of them make a step."""
+        self._all = {id(x) for x in alive()[0]}
+
+    def _is_another(self) -> bool:
+        """Whether the losses of another optimizer's step are of this row already: the same lines,
+        in another training."""
+        assert self._row is not None
+        return bool(self._in_row) and any(x.name in self._row.losses for x in self._losses)
+
+    def _loss_name(self, site: Site) -> str:
+        """What a line calls its loss; lines that use one name are told apart."""
+        if site not in self._loss_names:
+            name = loss_name(*site)
+            taken = name in self._loss_names.values()
+            self._loss_names[site] = f"{name} ({site})" if taken else name
+        return self._loss_names[site]
+
+    def _name_parameters(self) -> None:
+        """Names for what the optimizers that have stepped update: those that never do may be
+        left from another training."""
+        optimizers, modules = list(self._titles), alive()[1]
+        self.parameters.update(parameters_of(optimizers, modules, self.parameters, self._leaves))
 
     def _meet(self, optimizer: Any) -> None:
         """An optimizer's first step."""
         if id(optimizer) not in self._all:
-            self._survey(optimizer)
+            self._survey()
+            self._all.add(id(optimizer))
+        # Now: after a step they are the results of operations.
+        self._leaves.update({id(p): name_of_leaf(p) for p in _parameters(optimizer)})
         if optimizer not in self._titles:
             title = type(optimizer).__name__
             count = sum(other.partition(" ")[0] == title for other in self.optimizers)
@@ -335,16 +369,11 @@ class Recorder(Observer):
 
     def _measure(self, optimizer: Any) -> None:
         """The norms of what the optimizer updates, all values of which are known now."""
-        assert self._row is not None
-        norms = self._row.norms = self._row.norms or {}
-        parameters = _parameters(optimizer)
-        if any(id(p) not in self.parameters for p in parameters):  # a group that came later
-            self._survey(optimizer)
-        for p in parameters:
+        for p in _parameters(optimizer):
             old, new = self._old.get(id(p)), p._node.value
             grad = p._grad
             known = None if grad is None or grad._base is not None else grad._node.value
-            norms[self.parameters[id(p)]] = Norms(
+            self._measured[id(p)] = Norms(
                 weight=None if old is None else squared(old),
                 gradient=None if known is None else squared(known),
                 update=None if old is None or new is None else squared(new, old),

@@ -49,8 +49,8 @@ class Report:
     ...             loss = w * w
     ...             loss.backward()
     ...             optimizer.step()
-    ...     print(sorted(os.listdir(folder)), report.history.losses["loss"].last)
-    ['run.html', 'run.jsonl'] 0.4096000790596008
+    ...     print(sorted(os.listdir(folder)), len(report.history.losses["loss"]))
+    ['run.html', 'run.jsonl'] 3
     """
 
     def __init__(
