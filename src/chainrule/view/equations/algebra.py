@@ -36,6 +36,7 @@ from .expression import (
 
 HALF = Fraction(1, 2)
 # f(c x) = c f(x): what only moves elements, or adds them up.
+_MOVED = frozenset(["window", "slice", "flip", "gather", "take"])
 _LINEAR = frozenset(["window", "fold", "pad", "slice", "flip", "gather", "take", "cumsum"])
 
 
@@ -378,6 +379,10 @@ class Algebra:
                 equal = split(bare(args[0]))[0] == split(bare(args[1]))[0]
                 return self.number(Fraction(equal == (name == "eq")), shape)
             return self.number(Fraction(name == "ne"), shape) if same else None
+        if name in _MOVED and is_number(args[0], None):
+            return self.expand(bare(args[0]), shape)
+        if name in ("pad", "fold") and is_number(args[0], 0):
+            return self.number(ZERO, shape)
         if name in ("softmax", "log_softmax") and args[0].kind == "reshape":
             return self._softmax_of_reshaped(name, args[0], attrs, shape)
         if name == "gt" and args[0].kind == "call" and args[0].data[0] == "relu" and is_number(

@@ -178,7 +178,8 @@ class _Round:
         counts: Counter[Expr] = Counter()
         for right in rights:
             counts.update(_parts(right))
-        pieces = {e: n for n, e in reversed([*self.arriving.items(), *self.written.items()])}
+        pieces = {e: n for n, e in reversed([*self.arriving.items(), *self.written.items()])
+                  if bare(e).args}
         found: dict[Expr, Node] = {}
         for e, node in pieces.items():
             if counts[e] > 1 and (e.width > SHORT or is_costly(e)):

@@ -36,8 +36,14 @@ def folded(lines: Sequence[str]) -> list[str]:
 def _longest(lines: Sequence[str], start: int) -> tuple[int, int, str, int, int] | None:
     """(lines, repetitions, path, its first number, step) of the run that begins here."""
     for prefix, first in _paths(lines[start]):
+        pattern = _lettered(lines[start], prefix, first, "i")
         for period in range(2, (len(lines) - start) // LEAST + 1):
+            again = lines[start + period]
             for step in (1, -1):
+                number = first + step
+                if f"{prefix}{number}" not in again or _lettered(
+                        again, prefix, number, "i") != pattern:
+                    continue
                 times = _repetitions(lines, start, period, prefix, first, step)
                 if times >= LEAST:
                     return period, times, prefix, first, step

@@ -75,20 +75,21 @@ class Indexer:
         return [self.at(arg, self._sub(arg, index)) for arg in x.args]
 
     def _expand(self, x: Expr, index: Index) -> Expr | None:
-        """A number is there where the index is inside."""
+        """What is stretched is there where the index is inside."""
         if all(map(_inside, index, x.shape)):
             return self._each(x, index)[0]
-        if not is_number(x, None):
-            return None
         conditions = [self._condition(i, n) for i, n in zip(index, x.shape) if not _inside(i, n)]
         if any(c is None for c in conditions):
             return None
-        return self.algebra.mul(x.args[0], *[c for found in conditions for c in found or ()])
+        return self.algebra.mul(self._each(x, index)[0],
+                                *[c for found in conditions for c in found or ()])
 
     def _condition(self, i: Expr, n: int) -> list[Expr] | None:
         """0 <= i < n, as far as it is not certain."""
         bounds = _range(i)
-        if bounds is None:
+        if n == 1 and i.kind == "mul" and len(i.args) == 1:  # (k - m) / 2 is 0 where k - m is
+            i = i.args[0]
+        elif bounds is None:
             return None
         terms = list(i.args) if i.kind == "add" else [i]
         rest = self.algebra.add(*[t for t in terms if t.kind != "number"])
@@ -96,6 +97,7 @@ class Indexer:
         if n == 1:
             return [self.algebra.call("eq", [rest, self.algebra.number(-offset)])]
         found = []
+        assert bounds is not None
         if bounds[0] < 0:
             found.append(self.algebra.call("ge", [rest, self.algebra.number(-offset)]))
         if bounds[1] >= n:
@@ -118,7 +120,7 @@ class Indexer:
     def sum(self, body: Expr, letters: Sequence[Expr], name: str = "sum") -> Expr:
         """The sum (max ...) of the body over the letters that are any."""
         found = tuple([k.data for k in letters if k.kind == "index"])
-        if not found:
+        if not found or is_number(body, 0):
             return body
         if name != "sum":
             return self.algebra.make("big", (body,), (name, found), ())

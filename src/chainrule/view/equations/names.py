@@ -176,7 +176,7 @@ class Naming:
                 continue
             candidates.append((GREEK.get(name, name), float(number)))
         close = (1e-15 if precision == 8 else 1e-7) * abs(value)
-        for factor in (ONE, -ONE, ONE / 2, 2 * ONE):
+        for factor in (ONE, -ONE, ONE / 2, 2 * ONE, ONE / 3, ONE / 4, ONE / 6):
             for name, number in candidates:
                 likely = abs(factor) == 1 or number % 1
                 if likely and name not in self._taken and abs(
