@@ -154,10 +154,13 @@ def _parser() -> argparse.ArgumentParser:
     runner = commands.add_parser(
         "run",
         help="run a PyTorch script, unchanged, on chainrule",
-        usage="chainrule run [--lint] script.py [args ...]",
+        usage="chainrule run [--lint] [--report out.html] script.py [args ...]",
     )
     runner.add_argument(
         "--lint", action="store_true", help="say at the end what is silently wrong with it"
+    )
+    runner.add_argument(
+        "--report", metavar="FILE", help="keep a page of its losses, gradients and updates"
     )
     # PARSER keeps everything behind the script for the script, options and `--` included.
     runner.add_argument(
@@ -185,11 +188,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     script, *args = given.script
     install()
-    with _shown(given), _linted(given):
+    with _shown(given), _linted(given), _reported(given):
         try:
             return run(script, args)
         except OSError as error:
             parser.exit(2, f"chainrule {given.command}: cannot open {script!r}: {error.strerror}\n")
+
+
+@contextmanager
+def _reported(given: argparse.Namespace) -> Iterator[None]:
+    """For `run --report`, gather numbers while the script trains; the page says how it ended."""
+    if given.command != "run" or given.report is None or not os.path.isfile(given.script[0]):
+        yield
+        return
+    with importlib.import_module("chainrule.view.report").reported(given.report, given.script[0]):
+        yield
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from pathlib import Path
 import chainrule as torch
 from chainrule import nn
 from chainrule.data import DataLoader, TensorDataset
-from chainrule.view import draw, draw_curve
+from chainrule.view import draw, draw_curve, snapshot
+from chainrule.view.report import Report, log
 
 HELD_OUT = 360
 BATCH = 32
@@ -87,6 +88,7 @@ def train(net: Net, digits: TensorDataset, held_out: TensorDataset, epochs: int)
             speed = BATCH * len(batches) / (time.perf_counter() - start)
             test_loss, accuracy = examine(net, held_out)
             held_out_curve.append((epoch, test_loss))
+            log(accuracy=accuracy, held_out_loss=test_loss)
             show(epoch, loss=curve[-1][1], accuracy=accuracy, speed=speed)
     return {"learned from": curve, "held out": held_out_curve}, (x, y)
 
@@ -122,6 +124,7 @@ def pictures(net: Net, x: torch.Tensor, y: torch.Tensor, folder: Path) -> None:
     loss = nn.functional.cross_entropy(net(x), y)
     draw(loss, folder / "layers.svg", title="One training step, layer by layer")
     draw(loss, folder / "graph.svg", title="One training step, op by op", depth=99)
+    snapshot(loss, title="One training step").save(folder / "graph.html")
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -143,7 +146,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"a network of {sum(p.numel() for p in net.parameters()):,} parameters: 64 - 256 - 10\n")
 
     start = time.perf_counter()
-    curves, (x, y) = train(net, digits, held_out, given.epochs)
+    with Report(given.out / "report.html", title="Learning scanned digits", events=False):
+        curves, (x, y) = train(net, digits, held_out, given.epochs)
     seconds = time.perf_counter() - start
     _, accuracy = examine(net, held_out)
     wrong = round((1 - accuracy) * len(held_out))
@@ -155,7 +159,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print("The graph of a step, every value and gradient:", given.out / "graph.svg")
     print("The same, layer by layer:                     ", given.out / "layers.svg")
+    print("The same, to unfold, search and step through: ", given.out / "graph.html")
     print("The loss curve:                               ", given.out / "loss.svg")
+    print("Loss, gradients and updates, layer by layer:  ", given.out / "report.html")
     return 0
 
 

@@ -5,11 +5,12 @@ from .drawing import draw, draw_steps
 from .equations import equations
 from .lint import lint
 from .nan import trace_nan
+from .report import Report, log
 from .snapshot import snapshot
 from .summary import summary
 from .text import show
 
 __all__ = [
-    "draw", "draw_curve", "draw_steps", "equations", "lint",
+    "Report", "draw", "draw_curve", "draw_steps", "equations", "lint", "log",
     "show", "snapshot", "summary", "trace_nan",
 ]
