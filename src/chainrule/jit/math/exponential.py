@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import frexp, ldexp
 
 from ..values import Builder, Value
 from .common import (
@@ -181,16 +182,41 @@ def _with_exponent(b: Builder, y: Value, e: Value) -> Value:
     return b.fma(e, high, b.fma(e, low, y))
 
 
+def _log1p_times(b: Builder, f: Value, factor: tuple[float, float], more: Value) -> Value:
+    """log(1 + f) times the sum of the factor's parts, plus `more`, where -1/4 <= f <= 1/2."""
+    high, low = factor
+    if f.elem != "float32":
+        return b.fma(_log1p(b, f), high + low, more)
+    # Not the rounded log times the factor: a second rounding and the factor's own would count.
+    rest = b.fma(f * f * horner(b, f, _LOG), high, f * low)
+    if b.target.fma:
+        return b.fma(f, high, rest) + more
+    # Products of 12 bits with 12 are exact.
+    top, short = b.bitcast(b.bitcast(f, "int32") & -4096, "float32"), _short(high)
+    return (more + top * short) + (rest + (f * (high - short) + (f - top) * short))
+
+
+def _short(x: float) -> float:
+    """x to 12 bits."""
+    m, e = frexp(x)
+    return ldexp(round(m * 4096), e - 12)
+
+
 def log2(b: Builder, x: Value) -> Value:
     m, e = split(b, x)
-    return _finish_log(b, b.fma(_log1p(b, m - 1.0), LOG2E, e), x)
+    return _finish_log(b, _log1p_times(b, m - 1.0, _LOG2_E, e), x)
 
 
 def log10(b: Builder, x: Value) -> Value:
     m, e = split(b, x)
     high, low = _LOG10_2_PARTS[x.elem]
-    y = b.fma(_log1p(b, m - 1.0), 0.4342944819032518, e * low)
+    y = _log1p_times(b, m - 1.0, _LOG10_E, e * low)
     return _finish_log(b, b.fma(e, high, y), x)
+
+
+# The logs of e in two parts: the nearest float32, and what it lacks.
+_LOG2_E = (1.4426950216293335, 1.9259629911266175e-08)
+_LOG10_E = (0.4342944920063019, -1.0103050052231683e-08)
 
 
 # log10(2) in two parts, like ln 2

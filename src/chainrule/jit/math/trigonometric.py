@@ -170,12 +170,10 @@ def _large_angle(b: Builder, x: Value) -> tuple[Value, Value, Value]:
 
 
 # --------------------------------------------------------------------------- sin, cos, tan
-def _odd(b: Builder, x: Value, coefficients: dict[str, tuple[float, ...]],
-         lost: Value | None = None) -> Value:
-    """x + x^3 P(x^2), and a correction to x"""
+def _odd(b: Builder, x: Value, coefficients: dict[str, tuple[float, ...]]) -> Value:
+    """x + x^3 P(x^2)"""
     z = x * x
-    cube, p = x * z, horner(b, z, coefficients[x.elem])
-    return b.fma(cube, p, x) if lost is None else x + b.fma(cube, p, lost)
+    return b.fma(x * z, horner(b, z, coefficients[x.elem]), x)
 
 
 def _quadrant(b: Builder, n: Value) -> Value:
@@ -207,9 +205,13 @@ def cos(b: Builder, x: Value) -> Value:
 
 def tan(b: Builder, x: Value) -> Value:
     n, r, lost = _reduced_angle(b, x, precise=True)
-    t = with_sign(b, _odd(b, r, _TAN, lost), r)
+    z = r * r
+    more = b.fma(r * z, horner(b, z, _TAN[x.elem]), lost)
+    t = with_sign(b, r + more, r)
     turned = b.compare("ne", _quadrant(b, n) & 1, 0)
-    return b.select(turned, -1.0, t) / b.select(turned, t, 1.0)
+    q = b.select(turned, -1.0, t) / b.select(turned, t, 1.0)
+    rounded = (r - t) + more  # what t has lost, where -1 / t would lose it again
+    return b.select(turned, b.fma(q * q, rounded, q), q)
 
 
 # --------------------------------------------------------------------------- their inverses
