@@ -13,10 +13,13 @@ kernel's, [low, high) are the units of work to do, `scratch` is memory of the wo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from .arithmetic import Arithmetic
+from .math import COST
 from .values import (
     BITS,
     FLOATING,
@@ -29,6 +32,10 @@ from .values import (
 )
 
 __all__ = ["BITS", "FLOATING", "Builder", "Index", "Value"]
+
+# How often an elementary function of so many instructions is written out in one kernel; from then
+# on it is called, or code would grow by hundreds of lines for each.
+_OFTEN, _LONG = 4, 10
 
 # How elements are moved: bool has no bits of its own, and LLVM would widen halves to select them.
 _MEMORY = {"bool": "uint8", "float16": "uint16", "bfloat16": "uint16"}
@@ -43,6 +50,9 @@ class Builder(Arithmetic):
         self.entry: list[str] = []  # variables and addresses, there before all else
         self._buffers: dict[int, Value] = {}
         self._functions: list[str] = []
+        self._apart = 0  # functions that are being written
+        self._uses: Counter[tuple] = Counter()  # of elementary functions
+        self._shared: dict[tuple, Value] = {}  # those that are called: their names and results
         self.slots = Value(self, "%slots", "ptr", 1)
         self.places = Value(self, "%places", "ptr", 1)
         self.low = Value(self, "%low", "int64", 1)
@@ -77,10 +87,20 @@ class Builder(Arithmetic):
         inside = self.compare("lt", value, self.index(stop))
         self.line(f"br {inside!r}, label %{body}, label %{done}")
         self.lines.append(f"{body}:")
-        yield value
+        yield self._hidden(value)
         i.set(value + step)
         self.line(f"br label %{head}")
         self.lines.append(f"{done}:")
+
+    def _hidden(self, value: Value) -> Value:
+        """In a function apart: the same number, of which LLVM knows nothing.
+
+        What follows from it by steps LLVM would weigh against all else in the loop, for as long as
+        all other code takes together, and for loops whose time does not count.
+        """
+        if self._apart:
+            return self._emit(f'call i64 asm "", "=r,0"({value!r})', "int64", 1)
+        return value
 
     @contextmanager
     def when(self, condition: Value) -> Iterator[None]:
@@ -103,7 +123,9 @@ class Builder(Arithmetic):
         names = {id(v): Value(self, f"%given{k}", v.elem, v.lanes) for k, v in enumerate(given)}
         saved = self.lines, self.entry, self._buffers
         self.lines, self.entry, self._buffers = [], [], {}
+        self._apart += 1
         yield [names.get(id(v), v) for v in values]
+        self._apart -= 1
         name = f"@part{len(self._functions)}"
         always = ["ptr noalias %slots", "ptr noalias %places", "ptr noalias %scratch"]
         parameters = ", ".join(always + [repr(names[id(v)]) for v in given])
@@ -113,6 +135,35 @@ class Builder(Arithmetic):
         self.lines, self.entry, self._buffers = saved
         passed = ", ".join(["ptr %slots", "ptr %places", "ptr %scratch", *map(repr, given)])
         self._return_unless_0(self._emit(f"call i64 {name}({passed})", "int64", 1))
+
+    def math(self, name: str, x: Value, *others: Any) -> Value:
+        """exp, log, tanh ...: written out, or called if a kernel has many."""
+        given = x, *others
+        values = [v for v in given if isinstance(v, Value)]
+        key = name, *[v.type if isinstance(v, Value) else v for v in given]
+        self._uses[key] += 1
+        if (self._uses[key] <= _OFTEN or COST.get(name, 0) < _LONG
+                or not all(v.elem in FLOATING for v in values)):
+            return super().math(name, *given)
+        if key not in self._shared:
+            self._shared[key] = self._write_shared(f"@{name}{len(self._shared)}", name, given)
+        shared = self._shared[key]
+        passed = ", ".join(map(repr, values))
+        return self._emit(f"call {shared.type} {shared.ref}({passed})", shared.elem, shared.lanes)
+
+    def _write_shared(self, ref: str, name: str, given: tuple) -> Value:
+        """Write an elementary function as a function of its own."""
+        saved = self.lines, self.entry, self._buffers
+        self.lines, self.entry, self._buffers = [], [], {}
+        known = [Value(self, f"%x{k}", v.elem, v.lanes) if isinstance(v, Value) else v
+                 for k, v in enumerate(given)]
+        result = super().math(name, *known)
+        parameters = ", ".join([repr(v) for v in known if isinstance(v, Value)])
+        self._functions.append("\n".join([
+            f"define internal {result.type} {ref}({parameters}) noinline nounwind {{", "entry:",
+            *self.entry, *self.lines, f"  ret {result!r}", "}"]))
+        self.lines, self.entry, self._buffers = saved
+        return Value(self, ref, result.elem, result.lanes)
 
     def _return_unless_0(self, code: Value) -> None:
         leave, stay = self._fresh("leave")[1:], self._fresh("stay")[1:]

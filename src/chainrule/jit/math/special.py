@@ -231,7 +231,7 @@ def polygamma(b: Builder, x: Value, n: int) -> Value:
     mirrored = b.compare("le", x, 0.0)
     value = _polygamma(b, b.select(mirrored, 1.0 - x, x), n)
     f = x - round_(b, x)
-    wave = horner(b, _cot_pi(b, f), [pi ** (n + 1) * c for c in _cot_derivative(n)])
+    wave = horner(b, _cot_pi(b, f), [pi ** (n + 1) * _float(c) for c in _cot_derivative(n)])
     value = b.select(mirrored, (value if n % 2 == 0 else -value) - wave, value)
     pole = INF if n % 2 else -INF
     return b.select(mirrored & b.compare("eq", x, round_(b, x)), pole, value)
@@ -256,12 +256,19 @@ def _polygamma(b: Builder, x: Value, n: int) -> Value:
     far = b.select(small, x + float(terms), x)
     r = 1.0 / far
     tail = [
-        float(c * Fraction(factorial(2 * k + n - 1), factorial(2 * k)))
+        float(c * Fraction(factorial(2 * k + n - 1), factorial(2 * k) * factorial(n)))
         for k, c in enumerate(_BERNOULLI, 1)
     ]
     z = r * r
-    rest = b.fma(z, horner(b, z, tail), b.fma(r, factorial(n) / 2.0, b.like(
-        float(factorial(n - 1)), x)))
-    rest = product(b, r, n) * rest
-    value = rest + b.select(small, total * float(factorial(n)), 0.0)
+    rest = b.fma(z, horner(b, z, tail), b.fma(r, 0.5, b.like(1.0 / n, x)))
+    total = b.fma(product(b, r, n), rest, b.select(small, total, 0.0))
+    value = total * _float(factorial(n))
     return value if n % 2 else -value
+
+
+def _float(n: int) -> float:
+    """The nearest float, or infinity."""
+    try:
+        return float(n)
+    except OverflowError:
+        return INF if n > 0 else -INF
