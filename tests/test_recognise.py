@@ -12,6 +12,7 @@ from chainrule.graph import Node, leaf, survey
 from chainrule.jit import tier, walk
 from chainrule.ops import elementwise as ew
 from chainrule.recognise import BACKWARD, RUN, glance
+from chainrule.template import Template
 
 
 @pytest.fixture(autouse=True)
@@ -322,6 +323,18 @@ def a_small_network(times):
     yield [p.tolist() for p in net.parameters()]
 
 
+def of_a_line(times):
+    w, b = tracked(), tracked(0.0)
+    opt = torch.optim.SGD([w, b], lr=0.01, momentum=0.5)
+    x = torch.tensor([1.0, 2.0, 3.0])
+    for _ in range(times):
+        opt.zero_grad()
+        loss = ((x * w + b - 2 * x) ** 2).mean()
+        loss.backward()
+        opt.step()
+        yield loss.item(), w.item()
+
+
 class Doubled(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
@@ -343,7 +356,8 @@ def a_function_of_ones_own(times):
 SCRIPTS = [
     one_weight, held_now_and_then, looked_at_before_backward, with_retained_graphs,
     with_hooks_later, with_other_numbers, of_other_shapes, without_gradients_in_between,
-    two_stages_of_one_leaf, a_leaf_that_dies, micrograd, a_small_network, a_function_of_ones_own,
+    two_stages_of_one_leaf, a_leaf_that_dies, micrograd, a_small_network, of_a_line,
+    a_function_of_ones_own,
 ]
 
 
@@ -387,6 +401,27 @@ OPERATIONS = [
     lambda x, y: x * y, lambda x, y: x + 0.5, lambda x, y: x - y, lambda x, y: torch.tanh(x),
     lambda x, y: x**2, lambda x, y: x.detach() * y, lambda x, y: (x + y).sum() * x,
 ]
+
+
+@pytest.mark.parametrize("script", [one_weight, of_a_line], ids=lambda s: s.__name__)
+def test_what_was_met_before_is_not_looked_at_the_longer_way(script, monkeypatch):
+    steps = script(1_000)
+    for _ in range(60):
+        next(steps)
+    for module, name in (interpreter, "survey"), (repeat, "_forward"):
+        monkeypatch.setattr(module, name, lambda *args: pytest.fail("not recognised"))
+    for _ in range(60):
+        next(steps)
+
+
+def test_a_call_that_is_given_one_node_twice_has_it_once_in_its_order():
+    x, y, out = leaf(1.0), leaf(2.0), leaf(3.0)
+    template = Template([x, y, out], [ew.mul(ew.add(x, y), out)])
+    z = leaf(4.0)
+    (result,) = template.call([z, leaf(5.0), z])
+    found = survey([result])
+    assert len(found.order) == 3 and glance([result], RUN).order == found.order
+    assert interpreter.run(result)[0] == 36.0
 
 
 # --------------------------------------------------------------------------- what it is not

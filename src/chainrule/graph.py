@@ -154,11 +154,12 @@ def record(op, inputs: tuple[Node, ...], attrs: dict, spec: Spec, differentiable
 def explain_loss(node: Node, tracked: bool, differentiable: bool) -> None:
     """Remember on an untracked node why no gradient passes through it (`Tensor.why`)."""
     if tracked:
-        if not node.dtype.is_floating_point:
+        if not node.spec.dtype.is_floating_point:
             reason = f"{node.name} gives {node.dtype} values"
+        elif differentiable:
+            reason = "recorded under no_grad()"
         else:
-            stops = f"{node.name} stops gradients"
-            reason = "recorded under no_grad()" if differentiable else stops
+            reason = node.op.name + " stops gradients"
         node.lost = (reason, node.site)
     else:
         for x in node.inputs:
@@ -270,8 +271,8 @@ def survey(outputs: Iterable[Node]) -> Survey:
             number[call] = len(calls)
             calls.append(call)
             put(call.template.structure)
-            inputs = call.inputs  # many, and no two are the same
-            new = [x for x in inputs if x not in number]
+            inputs = call.inputs  # many
+            new = [x for x in dict.fromkeys(inputs) if x not in number]
             number.update(zip(new, range(count, count + len(new))))
             count += len(new)
             order += new

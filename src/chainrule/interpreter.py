@@ -37,7 +37,9 @@ def run(*outputs: Node) -> list[np.ndarray]:
         # One thread at a time: a run lets go of edges that another one would still follow.
         with _running:
             # Each once: what was also written in place is no other graph.
-            pending = [n for n in dict.fromkeys((*pending, *_held())) if n.value is None]
+            if _later:
+                pending += _held()
+            pending = [n for n in dict.fromkeys(pending) if n.value is None]
             if pending:
                 _run(pending)
     return [n.value for n in outputs]

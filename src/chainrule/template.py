@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 from weakref import ref
 
@@ -23,6 +24,7 @@ from .shapes import Spec
 HERE = -1  # the origin of what is recorded on the line of the call itself
 _recording = threading.RLock()
 _structures: dict[tuple, object] = {}
+_site, _scope = attrgetter("site"), attrgetter("scope")
 
 
 class Step(NamedTuple):
@@ -138,8 +140,8 @@ class Call:
         self.template, self.inputs = template, inputs
         origins = [origins[i] for i in template.origins]
         # The last, found at HERE, are those of the call.
-        self.sites = [*[n.site for n in origins], now.site or locate()]
-        self.scopes = [*[n.scope for n in origins], now.scope]
+        self.sites = [*map(_site, origins), now.site or locate()]
+        self.scopes = [*map(_scope, origins), now.scope]
         self.promises: list[ref[Promise]] = []
         self.together: tuple[ref[Promise], ...] = ()  # what is computed with any other result
 

@@ -94,8 +94,8 @@ def runtime() -> Runtime:
     )
 
 
-def compile_functions(source: str, *names: str) -> list[int]:
-    """The addresses of these functions of a text in LLVM IR."""
+def compile_functions(source: str, *names: str, inline: bool = False) -> list[int]:
+    """The addresses of these functions of a text in LLVM IR; `inline` heeds its alwaysinline."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_triple(llvm.get_process_triple())
@@ -104,6 +104,12 @@ def compile_functions(source: str, *names: str) -> list[int]:
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(),
         opt=0, reloc="pic", codemodel="small")
     module = llvm.parse_assembly(source)
+    if inline:
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_always_inliner_pass()
+        passes.add_sroa_pass()
+        options = llvm.create_pipeline_tuning_options()
+        passes.run(module, llvm.create_pass_builder(machine, options))
     code = llvm.create_mcjit_compiler(module, machine)
     code.finalize_object()
     addresses = [code.get_function_address(name) for name in names]

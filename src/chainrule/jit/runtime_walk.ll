@@ -7,14 +7,14 @@
 ;   20 hooks; a Promise: 21 call 22 place; a Call: 23 template 24 inputs 25 together 26 promises;
 ;   a Template: 27 structure; 28 False
 
-define internal i64 @word(ptr %s, i64 %i) {
+define internal i64 @word(ptr %s, i64 %i) alwaysinline {
   %at = getelementptr i64, ptr %s, i64 %i
   %value = load i64, ptr %at
   ret i64 %value
 }
 
 ; The object in the slot of %object whose offset is word %i.
-define internal ptr @slot(ptr %s, ptr %object, i64 %i) {
+define internal ptr @slot(ptr %s, ptr %object, i64 %i) alwaysinline {
   %offset = call i64 @word(ptr %s, i64 %i)
   %at = getelementptr i8, ptr %object, i64 %offset
   %found = load ptr, ptr %at
@@ -22,7 +22,7 @@ define internal ptr @slot(ptr %s, ptr %object, i64 %i) {
 }
 
 ; 1 if that is the object of word %what, else 0.
-define internal i64 @is(ptr %s, ptr %object, i64 %i, i64 %what) {
+define internal i64 @is(ptr %s, ptr %object, i64 %i, i64 %what) alwaysinline {
   %found = call ptr @slot(ptr %s, ptr %object, i64 %i)
   %number = ptrtoint ptr %found to i64
   %other = call i64 @word(ptr %s, i64 %what)
@@ -32,13 +32,13 @@ define internal i64 @is(ptr %s, ptr %object, i64 %i, i64 %what) {
 }
 
 ; How often %object is referred to: some versions of Python keep flags in the upper half.
-define internal i64 @references(ptr %object) {
+define internal i64 @references(ptr %object) alwaysinline {
   %all = load i64, ptr %object
   %count = and i64 %all, 4294967295
   ret i64 %count
 }
 
-define internal void @put(ptr %s, ptr %length, i64 %value) {
+define internal void @put(ptr %s, ptr %length, i64 %value) alwaysinline {
   %key = call i64 @word(ptr %s, i64 4)
   %words = inttoptr i64 %key to ptr
   %n = load i64, ptr %length
@@ -50,7 +50,7 @@ define internal void @put(ptr %s, ptr %length, i64 %value) {
 }
 
 ; The number of %object; if it has none yet, %next, which it has from now on.
-define internal i64 @number(ptr %s, ptr %object, i64 %next) {
+define internal i64 @number(ptr %s, ptr %object, i64 %next) alwaysinline {
 entry:
   %base = call i64 @word(ptr %s, i64 0)
   %table = inttoptr i64 %base to ptr
@@ -90,7 +90,7 @@ free:
 }
 
 ; How many of %n weak references, from %items on, are alive.
-define internal i64 @alive(ptr %s, ptr %items, i64 %n) {
+define internal i64 @alive(ptr %s, ptr %items, i64 %n) alwaysinline {
 entry:
   %none = call i64 @word(ptr %s, i64 8)
   br label %head
@@ -115,7 +115,7 @@ stop:
 
 ; Number %n nodes from %items on (of weak references the living ones, whose numbers the key does not
 ; name), and append the new ones to %order; 0, or 1 if there is no memory.
-define internal i64 @visit(ptr %s, ptr %items, i64 %n, i1 %weak, ptr %order, ptr %count, ptr %length) {
+define internal i64 @visit(ptr %s, ptr %items, i64 %n, i1 %weak, ptr %order, ptr %count, ptr %length) alwaysinline {
 entry:
   %append = call i64 @word(ptr %s, i64 10)
   %append.to = inttoptr i64 %append to ptr

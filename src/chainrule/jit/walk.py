@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Node, leaf, record
+from ..graph import Node, leaf, record, survey
 from ..ops.elementwise import add
 from ..template import Call, Promise, Template
 from .arrays import address
@@ -49,7 +49,8 @@ def native_walk() -> Walk | None:
     places = _places()
     if places is None:
         return None
-    (found,) = compile_functions(Path(__file__).with_name("runtime_walk.ll").read_text(), "walk")
+    text = Path(__file__).with_name("runtime_walk.ll").read_text()
+    (found,) = compile_functions(text, "walk", inline=True)
     function = ctypes.PYFUNCTYPE(
         ctypes.py_object, ctypes.c_void_p, *[ctypes.py_object] * 4, ctypes.c_int64)(found)
     _states.append(_State(places))
@@ -107,7 +108,24 @@ def _agrees(walk: Walk) -> bool:
     both = record(add, (x, y), {"a": 1}, x.spec)
     twice = record(add, (both, x), {}, x.spec)
     both.requires_grad = True
-    orders: list[list[Node]] = [[], []]
-    attrs: list[dict] = []
-    key = walk([twice, both], orders[0], [], attrs, 0)
-    return bool(key) and orders[0] == [twice, both, x, y] and attrs == [{"a": 1}]
+    return _reads(walk, [twice, both], [{"a": 1}]) and _reads_calls(walk, x, [both, twice])
+
+
+def _reads_calls(walk: Walk, x: Node, results: list[Node]) -> bool:
+    """The same for promises, of which one is dropped and two are held."""
+    template = Template([x], [*results, record(add, (x, results[1]), {}, x.spec)])
+    first, second, third = template.call([leaf(3.0)], together=True)
+    place = third.place  # type: ignore[attr-defined]
+    del second
+    key = walk([third], [], [], [], 0)
+    # Behind the number of outputs and theirs: flags, spec, place.
+    return _reads(walk, [third], []) and int(np.frombuffer(key, np.int64)[4]) == place
+
+
+def _reads(walk: Walk, outputs: list[Node], attrs: list[dict]) -> bool:
+    order: list[Node] = []
+    calls: list[Call] = []
+    found: list[dict] = []
+    key = walk(outputs, order, calls, found, 0)
+    known = survey(outputs)
+    return bool(key) and (order, calls, found) == (known.order, known.calls, attrs)

@@ -439,7 +439,7 @@ def zero_(self) -> Tensor:
     """Write zeros."""
     self._check_writable()
     node = self.node
-    self._write(ew.fill(node, 0.0 if node.dtype.is_floating_point else 0))
+    self._write(ew.fill(node, 0.0 if node.spec.dtype.is_floating_point else 0))
     return self
 
 

@@ -37,7 +37,7 @@ class Op:
     sample: Callable | None  # rng -> (arrays, attrs) where the op is smooth: feeds every test
     differentiable: bool = field(init=False)  # whether there is a vjp
     saves: Callable | None = None  # node -> the nodes its vjp refers to; None: found from the vjp
-    plans: dict = field(default_factory=dict)  # elementwise: input specs -> (spec, casts)
+    plans: dict = field(default_factory=dict)  # elementwise: its input specs -> (spec, casts)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "differentiable", self.vjp is not nondifferentiable)
@@ -73,8 +73,8 @@ class Elementwise(Op):
     # recording.  They are called from a Tensor method, so the user's line is two frames up.
     def unary(self, x: Node, attrs: dict[str, Any] = NO_ATTRS) -> Node:
         """The same as self(x, **attrs), of which none is a dtype."""
-        key = (x.spec,)
-        out, casts = self.plans.get(key) or self._new_plan(key)
+        spec = x.spec
+        out, casts = self.plans.get(spec) or self._new_plan(spec, (spec,))
         if casts is not None:
             (x,) = cast_all((x,), casts)
         now = context.now
