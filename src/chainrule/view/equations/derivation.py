@@ -26,7 +26,7 @@ from .writing import is_opaque, is_plain
 LONG = 84  # characters of a right side
 SHORT = 20  # what may be written twice
 FAR_TOO_LONG = 1500
-_ROUNDS = 40
+_ROUNDS, _FEW_ROUNDS = 40, 12
 
 Row = tuple[Node, str, Expr]
 
@@ -45,7 +45,7 @@ class Derivation:
 def derive(order: list[Node], output: Node, naming: Naming, backward: bool) -> Derivation:
     """The equations of everything in `order`, of which `output` is the last."""
     named: set[Node] = set()
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if len(order) < 1000 else _FEW_ROUNDS):
         found = _Round(order, output, naming, named)
         found.go_forward()
         if backward:
@@ -197,6 +197,8 @@ class _Round:
             moved = part.kind == "call" and part.data[0] in ("pad", "fold")
             merged = part.kind == "reshape" and not only_splits(part.args[0].shape, part.shape)
             for x in part.args if moved or merged or is_opaque(part) else ():
+                if is_plain(bare(x)) or (x.kind == "reshape" and is_plain(x.args[0])):
+                    continue  # a function of that can be written
                 inner = [e for e in _below(x) if e in pieces and not is_plain(e)]
                 x = inner[-1] if inner else x
                 loose = x.kind in ("add", "mul", "power", "call") and not is_indexed(x)
@@ -218,7 +220,9 @@ class _Round:
         """In every line that is too long, the widest piece that is not."""
         found = set()
         for right in rights:
-            if right.width > LONG:
+            if right.width > 4 * LONG:
+                found |= {pieces[e] for e in _cut(right, pieces)}
+            elif right.width > LONG:
                 parts = [e for e in set(_parts(right)) if e in pieces and e is not right
                          and SHORT < e.width <= max(LONG, right.width // 2)]
                 if parts:
@@ -235,6 +239,21 @@ def _parts(x: Expr) -> Iterator[Expr]:
         yield e
         stack += e.args
 
+
+
+def _cut(right: Expr, pieces: dict[Expr, Node]) -> set[Expr]:
+    """The widest pieces that fit on a line, wherever the right side has some."""
+    found: set[Expr] = set()
+    seen: set[Expr] = set()
+    stack = list(right.args)
+    while stack:
+        e = stack.pop()
+        if e in pieces and SHORT < e.width <= LONG:
+            found.add(e)
+        elif e not in seen:
+            seen.add(e)
+            stack += e.args
+    return found
 
 
 def _below(x: Expr) -> Iterator[Expr]:

@@ -87,8 +87,8 @@ class Writer:
 
     def _as_array(self, x: Expr) -> Written:
         """An array by its elements, inside of something else."""
-        if x.kind == "expand" and is_plain(x.args[0]):
-            return self._expand(x)
+        if x.kind in ("expand", "reshape") and is_plain(x.args[0]):
+            return getattr(self, f"_{x.kind}")(x)
         letters = self.indexer.letters(x.shape)
         body = self.indexer.at(x, letters)
         if body.kind == "at" and body.args[0] is x:  # nothing better is known
