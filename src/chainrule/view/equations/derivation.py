@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from ...autodiff import is_leaf, vjp
 from ...grad_mode import no_grad
 from ...graph import COMPUTED, NO_ATTRS, Node
-from ...ops.elementwise import add
 from ..picture import is_source
 from .algebra import Algebra
 from .expression import ONE, Expr, bare
@@ -111,24 +110,22 @@ class _Round:
     def go_backward(self) -> None:
         """The chain rule, node by node in reverse order; a named node hands on its symbol."""
         seed = self._stand_in(self.output, self.algebra.number(ONE))
-        cts: dict[Node, Node] = {self.output: seed}
+        cts: dict[Node, list[Node]] = {self.output: [seed]}
         with no_grad():
             for node in reversed(self.order):
-                ct = cts.pop(node, None)
-                if ct is None or not node.requires_grad:
+                shares = cts.pop(node, None)
+                if shares is None or not node.requires_grad:
                     continue
-                if node is not self.output:
-                    ct = self._arrived(node, ct)
+                ct = seed if node is self.output else self._arrived(node, shares)
                 if is_leaf(node) or is_source(node):
                     continue
                 for x, share in zip(node.inputs, vjp(node, ct)):
                     if share is not None and x.requires_grad:
-                        before = cts.get(x)
-                        cts[x] = share if before is None else add(before, share)
+                        cts.setdefault(x, []).append(share)
 
-    def _arrived(self, node: Node, ct: Node) -> Node:
+    def _arrived(self, node: Node, shares: list[Node]) -> Node:
         """All uses have given their share: an equation, if the node has a name."""
-        gradient = self.reader.read(ct)
+        gradient = self.algebra.add(*[self.reader.read(share) for share in shares])
         if node not in self.names:
             if not is_source(node):
                 self.arriving[node] = gradient
@@ -136,7 +133,7 @@ class _Round:
                     self.cut.add(node)
                     symbol = self.algebra.make("gradient", (), "?", node.shape)
                     return self._stand_in(node, symbol)
-                return ct
+                return self._stand_in(node, gradient)
             self.reader.read(node)
         name = self.names[node]
         self.result.backward.append((node, name, gradient))
