@@ -158,7 +158,7 @@ def test_a_script_trains(script):
         (["run", "absent.py"], "chainrule run: cannot open 'absent.py': No such file or directory"),
         (["run", "."], "chainrule run: cannot open '.': Is a directory"),
         (["run"], "chainrule run: the following arguments are required: script.py"),
-        ([], "chainrule: the following arguments are required: run | demo"),
+        ([], "chainrule: the following arguments are required: run | show | demo"),
         (["run", "--fast", "x.py"], "chainrule: unrecognized arguments: --fast"),
     ],
 )
@@ -170,7 +170,7 @@ def test_argument_errors_are_one_line(args, line, tmp_path):
 def test_unknown_command_is_named():
     got = chainrule("rnu")
     assert got.returncode == 2
-    assert got.stderr.startswith("chainrule: argument run | demo: invalid choice: 'rnu'")
+    assert got.stderr.startswith("chainrule: argument run | show | demo: invalid choice: 'rnu'")
     assert got.stderr.count("\n") == 1
 
 

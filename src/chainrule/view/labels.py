@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import FrameType
@@ -14,8 +13,9 @@ from ..autodiff import is_leaf
 from ..errors import ArgumentTypeError
 from ..graph import Node
 from ..nn.module import Module
-from ..scope import Scope, is_own
+from ..scope import Scope
 from ..tensor import Tensor
+from .frames import users_frames, variables_in
 
 # Signs for the few ops that mathematics writes as signs; every other op goes by its name.
 _SIGNS = {
@@ -25,6 +25,9 @@ _SIGNS = {
 _CONSTANT_FIRST = {"sub": "{c}−x", "div": "{c}/x", "pow": "{c}^x"}
 _ALONE = {"neg": "×-1", "reciprocal": "1/x", "t": "T"}
 _PRODUCTS = {"ij,jk->ik": "@", "ij,j->i": "@", "i,ij->j": "@", "i,i->": "@", "ij,kj->ik": "x yᵀ"}
+
+
+_PLAIN = (int, float, Module)
 
 
 def node_of(function: str, tensor: Any) -> Node:
@@ -92,14 +95,15 @@ def einsum_text(labels: tuple[tuple[int, ...], ...]) -> str:
 
 @dataclass
 class Names:
-    """What the caller calls nodes: by variable or parameter."""
+    """What the caller calls nodes, by variable or parameter; and its numbers and modules."""
 
     nodes: dict[Node, str] = field(default_factory=dict)
+    variables: dict[str, Any] = field(default_factory=dict)
 
     def on(self, other: Mapping[Node, Node]) -> Names:
         """The same names for the nodes that others are mapped to."""
         found = {other[node]: name for node, name in self.nodes.items() if node in other}
-        return Names(found)
+        return Names(found, self.variables)
 
 
 def scope_label(scope: Scope) -> str:
@@ -111,7 +115,7 @@ def scope_label(scope: Scope) -> str:
 def names_of(frame: FrameType | None, given: Mapping[str, Any] | None) -> Names:
     """What is known in a frame: given names first, then variables, then parameters."""
     names = Names()
-    variables = {**frame.f_globals, **frame.f_locals} if frame else {}
+    variables = variables_in(frame) if frame else {}
     # The last variable first: a loop's `loss` rather than an older name for the same tensor.
     for name, value in [*(given or {}).items(), *reversed(variables.items())]:
         if isinstance(value, Tensor) and not name.startswith("_"):
@@ -122,17 +126,16 @@ def names_of(frame: FrameType | None, given: Mapping[str, Any] | None) -> Names:
                 # `0.weight` alone says little.
                 full = f"{variable}.{name}" if name[:1].isdigit() else name
                 names.nodes.setdefault(parameter.node, full)
+    names.variables = {name: x for name, x in variables.items() if isinstance(x, _PLAIN)}
     return names
 
 
 def users_names() -> Names:
     """What is known in all of the user's frames, the innermost first."""
     names = Names()
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if not is_own(frame.f_code.co_filename):
-            names = Names({**names_of(frame, None).nodes, **names.nodes})
-        frame = frame.f_back
+    for frame in users_frames():
+        found = names_of(frame, None)
+        names = Names({**found.nodes, **names.nodes}, {**found.variables, **names.variables})
     return names
 
 

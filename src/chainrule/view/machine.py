@@ -18,6 +18,8 @@ from ..scope import Scope
 from .picture import is_source
 from .placing import columns_alone
 
+MOST_BENDS = 1500
+
 if TYPE_CHECKING:
     from ..jit.printout import Printout
     from ..jit.step import Step
@@ -41,7 +43,8 @@ def kernels_of(
     known |= {new: names[old] for old, new in zip(outputs, program.outputs) if old in names}
     printout = Printout(program, {n: name for n, name in known.items() if name}, found)
     steps = [s for s in printout.steps if s.kernel.kind != "cat"]
-    data = {"head": list(printout.head()), "list": _list(printout, steps, order)}
+    *head, _ = printout.head()  # the last line is where code is kept on this machine
+    data = {"head": head, "list": _list(printout, steps, order)}
     if found is not None:
         data["us"] = round(found.whole, 3)
     return data | _graph(printout, steps)
@@ -98,15 +101,28 @@ def _origins(
 
 def _graph(printout: Printout, steps: Sequence[Step]) -> dict[str, Any]:
     """The arrays that go from kernel to kernel, and where the kernels stand."""
-    maker = {x: i for i, step in enumerate(steps) for x in step.writes}
+    makers = _makers(printout, steps)
     edges: dict[tuple[int, int], list[str]] = defaultdict(list)
     for i, step in enumerate(steps):
         for x in step.reads:
-            if x in maker and maker[x] != i:
-                edges[maker[x], i] += printout.texts([x])
-    layout = columns_alone(len(steps), list(edges), "k")
-    return {
+            for maker in makers.get(x, ()):
+                if steps[maker].level < step.level:  # of a concatenation, what is there already
+                    edges[maker, i] += printout.texts([x])
+    data: dict[str, Any] = {
         "edges": [{"tail": a, "head": b, "label": ", ".join(dict.fromkeys(labels))}
-                  for (a, b), labels in edges.items()],
-        "layout": layout,
-    }
+                  for (a, b), labels in edges.items()]}
+    # A program's links are long where values are kept for the way back: laid out, they would take
+    # more room than the kernels.  The page then has one column for each level.
+    if sum(steps[b].level - steps[a].level for a, b in edges) <= MOST_BENDS:
+        data["layout"] = columns_alone(len(steps), list(edges), "k")
+    return data
+
+
+def _makers(printout: Printout, steps: Sequence[Step]) -> dict[Node, list[int]]:
+    """The kernels that write each array; a concatenation is written by those of its parts."""
+    makers = {x: [i] for i, step in enumerate(steps) for x in step.writes}
+    for step in printout.steps:
+        if step.kernel.kind == "cat":
+            parts = [i for x in step.reads for i in makers.get(x, ())]
+            makers |= {x: list(dict.fromkeys(parts)) for x in step.writes}
+    return makers

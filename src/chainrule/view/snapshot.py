@@ -43,7 +43,7 @@ from .svg import write
 FORMAT, VERSION = "chainrule.graph", 1
 FREED = "Backward has freed this graph: gradients are known only of what is left of it. Take the " \
     "snapshot before backward(), or call backward(retain_graph=True)."
-MOST_KERNELS_OF = 6000  # nodes of a graph that is compiled to be shown
+MOST_KERNELS_OF = 2500  # nodes of a graph that is compiled to be shown
 SMALL = 60  # nodes of a graph whose matrices are drawn, too
 
 

@@ -5,59 +5,22 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterator
-from inspect import CO_OPTIMIZED
-from types import FrameType
 from typing import Any
 
 from ...nn.module import Module
 from ...scope import is_own
 from ...tensor import Tensor
-from ..labels import Names, names_of
+from ..frames import users_frames, variables_in
 
 _CONTAINERS = (list, dict, deque)
-
-
-def users_frames() -> list[FrameType]:
-    """The frames of the user's program, the innermost first."""
-    found = []
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if not is_own(frame.f_code.co_filename):
-            found.append(frame)
-        frame = frame.f_back
-    return found
 
 
 def variables() -> list[tuple[str, Any]]:
     """(name, value) of what the user's functions and modules hold now, the outermost first."""
     found: list[tuple[str, Any]] = []
     for frame in reversed(users_frames()):
-        found += frame.f_globals.items()
-        if frame.f_locals is not frame.f_globals:
-            found += frame.f_locals.items()
-            forget(frame)
+        found += variables_in(frame).items()
     return [(name, value) for name, value in found if not name.startswith("__")]
-
-
-def forget(frame: FrameType) -> None:
-    """Empty the dict in which a frame shows its variables.
-
-    Before Python 3.13 the frame keeps it, and with it every tensor that was in a variable then;
-    reference counts decide what a run keeps.
-    """
-    shown = frame.f_locals
-    if frame.f_code.co_flags & CO_OPTIMIZED and type(shown) is dict:
-        shown.clear()
-
-
-def known_names() -> Names:
-    """What nodes are called in the user's frames."""
-    names = Names()
-    for frame in users_frames():
-        found = names_of(frame, None)
-        forget(frame)
-        names = Names({**found.nodes, **names.nodes})
-    return names
 
 
 def roots_of(found: list[tuple[str, Any]]) -> dict[str, Module]:

@@ -11,7 +11,7 @@ from ...nn.module import Module
 from ...tensor import Tensor
 from ..facts import facts_of
 from ..keep import copied
-from ..labels import Names
+from ..labels import Names, users_names
 from ..undo import undone
 from . import frames, layers, losses, reach, updates
 from .finding import Finding, Findings, finding
@@ -68,7 +68,7 @@ def _of_step(step: Callable, args: tuple, times: int) -> Findings:
 
 def _of_loss(loss: Tensor, model: Module | None, optimizer: Any) -> Findings:
     copies = copied([loss.node])
-    names = frames.known_names().on(copies)
+    names = users_names().on(copies)
     found = examine(copies[loss.node], names)
     known = model or optimizer
     if known is not None:

@@ -20,6 +20,7 @@ from ...observers import Observer, observed
 from ...scope import Site, context, current_site
 from ...tensor import Tensor
 from ..keep import copied
+from ..labels import users_names
 from . import frames, layers, losses, reach, updates
 from .finding import Finding, Findings, stand_in
 from .keeping import Keeping, outdated
@@ -136,7 +137,7 @@ class Follower(Observer):
             self.roots[id(root)] = [self.steps.follow(p) for p in root.parameters()]
         outputs = [t.node for t in tensors]
         copies = copied(outputs)
-        names = frames.known_names().on(copies)
+        names = users_names().on(copies)
         del found
         look = _Look()
         for output in dict.fromkeys(outputs):
