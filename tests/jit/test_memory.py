@@ -1,10 +1,14 @@
 """The arena: buffers that live at the same time share no byte, and little is wasted."""
 
+import platform
 import random
+import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from chainrule.jit.memory import ALIGNMENT, Buffer, plan
+from chainrule.jit.memory import ALIGNMENT, Buffer, give_back, plan
 
 
 def overlap(a, b):
@@ -42,3 +46,17 @@ def test_the_last_piece_grows():
 
 def test_nothing_needs_nothing():
     assert plan([]) == 0
+
+
+def _resident() -> int:
+    """MiB of this process in memory."""
+    return int(re.search(r"VmRSS:\s*(\d+)", Path("/proc/self/status").read_text())[1]) >> 10
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc keeps most")
+def test_free_memory_goes_back_to_the_system():
+    arrays = [np.ones(1 << 15) for _ in range(800)]  # 200 MiB in pieces too small to be mapped
+    full = _resident()
+    del arrays[:-1]  # the last one keeps the others' memory from the end of the heap
+    give_back()
+    assert _resident() < full - 150

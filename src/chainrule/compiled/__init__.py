@@ -5,6 +5,9 @@ is recorded and watched until two recordings in a row agree in everything but th
 random numbers and managed numbers (a learning rate, a count of steps).  From then on a call checks
 that nothing has changed that the recording could have looked at, runs the program and binds its
 outputs to the tensors that the step would have bound.
+
+What an optimizer would run in a watched call is put off to its end: the first recording becomes a
+program at once, which gives that call its values, and is the replays' if the next one agrees.
 """
 
 from .api import Compiled, compile, compiler
