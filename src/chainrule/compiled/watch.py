@@ -108,8 +108,8 @@ class Watcher:
         return True
 
     def forget(self) -> None:
-        """Let go of nodes and arrays: managed numbers refer to their watcher, and it to them, so that
-        it lives until garbage is collected."""
+        """Let go of nodes and arrays: managed numbers refer to their watcher, and it to them, so
+        that it lives until garbage is collected."""
         for notes in (self.tape, self.outside, self.handles, self.grads, self.draws, self.numbers,
                       self.items, self.taken_over, self.put_off or []):
             notes.clear()  # type: ignore[attr-defined]
