@@ -1,4 +1,4 @@
-"""What is concluded from a graph that is shown: findings of the linter, and the origin of a NaN.
+"""What is concluded from a graph that is shown: its equations, findings, the origin of a NaN.
 
 The graph is a copy (keep.py): it may be computed, and kept, as one likes.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from ..graph import Node
 from ..tensor import Tensor
+from .equations import derived, local_rules
 from .labels import Names
 from .lint.finding import Finding, Findings
 from .lint.linter import examine
@@ -24,6 +25,25 @@ def findings_of(
     for each in examine(output, names):
         found.add(each)
     return [each.data(order) for each in found]
+
+
+def equations_of(output: Node, names: Names, order: Sequence[Node]) -> list[dict[str, Any]]:
+    """The equations of the graph, each with the node that it, or whose gradient it, is about."""
+    number = {node: i for i, node in enumerate(order)}
+    tensors = {name: Tensor._from_node(node) for node, name in names.nodes.items()}
+    found = derived(output, {**names.variables, **tensors})
+    return [
+        {"text": e.text, "latex": e.latex, "part": part, "node": number[e.node]}
+        for part, equations in (("forward", found.forward), ("backward", found.backward))
+        for e in equations if e.node in number]
+
+
+def mark_rules(order: Sequence[Node], nodes: list[dict[str, Any]], names: Names) -> None:
+    """Write the local formula of every operator beside it."""
+    for node, facts in zip(order, nodes):
+        rules = local_rules(node, names.nodes)
+        if rules:
+            facts["rules"] = {str(i): text for i, text in rules.items()}
 
 
 def mark_origin(output: Node, order: Sequence[Node], nodes: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import FrameType
@@ -120,14 +121,27 @@ def names_of(frame: FrameType | None, given: Mapping[str, Any] | None) -> Names:
     for name, value in [*(given or {}).items(), *reversed(variables.items())]:
         if isinstance(value, Tensor) and not name.startswith("_"):
             names.nodes.setdefault(value.node, name)
-    for variable, net in variables.items():
-        if isinstance(net, Module):
-            for name, parameter in net.named_parameters():
-                # `0.weight` alone says little.
-                full = f"{variable}.{name}" if name[:1].isdigit() else name
-                names.nodes.setdefault(parameter.node, full)
+    for node, name in _parameter_names(variables).items():
+        names.nodes.setdefault(node, name)
     names.variables = {name: x for name, x in variables.items() if isinstance(x, _PLAIN)}
     return names
+
+
+def _parameter_names(variables: Mapping[str, Any]) -> dict[Node, str]:
+    """`fc1.weight` where one network has it, else with its variable: `net.0.weight`, `fc.weight`.
+
+    The largest network first: what is also a variable of its own is called by its place in it.
+    """
+    nets = [(name, x) for name, x in variables.items() if isinstance(x, Module)]
+    found: dict[Node, tuple[str, str]] = {}
+    for variable, net in sorted(nets, key=lambda pair: -sum(1 for _ in pair[1].modules())):
+        for path, parameter in net.named_parameters():
+            found.setdefault(parameter.node, (variable, path))
+    times = Counter(path for _, path in found.values())
+    return {
+        node: path if "." in path and not path[0].isdigit() and times[path] == 1
+        else f"{variable}.{path}"
+        for node, (variable, path) in found.items()}
 
 
 def users_names() -> Names:

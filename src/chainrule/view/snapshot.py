@@ -28,7 +28,7 @@ from .cost import flops
 from .drawing import drawn
 from .facts import visit_aside
 from .groups import Group, group_tree
-from .insight import findings_of, mark_origin
+from .insight import equations_of, findings_of, mark_origin, mark_rules
 from .keep import copied
 from .labels import Names, einsum_text, is_constant, names_of, node_of, op_label
 from .lifetimes import lifetimes
@@ -44,6 +44,7 @@ FORMAT, VERSION = "chainrule.graph", 1
 FREED = "Backward has freed this graph: gradients are known only of what is left of it. Take the " \
     "snapshot before backward(), or call backward(retain_graph=True)."
 MOST_KERNELS_OF = 2500  # nodes of a graph that is compiled to be shown
+MOST_EQUATIONS_OF = 1500  # nodes of a graph whose equations somebody would read
 SMALL = 60  # nodes of a graph whose matrices are drawn, too
 
 
@@ -96,8 +97,11 @@ class Snapshot:
         if self._failure is not None:
             return _failed(found, str(self._failure))
         mark_origin(self.node, built.order, found["nodes"])
-        noticed = findings_of(self.node, self.names, built.order, self._findings)
-        return found | ({"findings": noticed} if noticed else {})
+        mark_rules(built.order, found["nodes"], self.names)
+        more = {"findings": findings_of(self.node, self.names, built.order, self._findings)}
+        if len(built.order) <= MOST_EQUATIONS_OF and not self._freed:
+            more["equations"] = equations_of(self.node, self.names, built.order)
+        return found | {key: fact for key, fact in more.items() if fact}
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a file whose ending says what: .html, .svg, .json, .dot, .mmd (Mermaid), .txt.

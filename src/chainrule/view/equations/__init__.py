@@ -8,11 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 from weakref import ref
 
 from ...errors import GradError
 from ...graph import Node
+from ...history import why
 from ...tensor import Tensor
 from ..labels import node_of
 from ..picture import forward_order, is_source
@@ -102,7 +104,14 @@ def equations(loss: Tensor, *, names: Mapping[str, Tensor] | None = None) -> Equ
       dL/dh = 2 (h - y)
       dL/dW = (dL/dh ⊙ (1 - h²)) xᵀ
     """
-    output = node_of("equations", loss)
+    return derived(node_of("equations", loss), names, sys._getframe(1))
+
+
+def derived(
+    output: Node, names: Mapping[str, Any] | None = None, frame: FrameType | None = None
+) -> Equations:
+    """What `equations` returns for the node of a loss; `names` are tensors, numbers and modules,
+    and `frame` has more."""
     order = forward_order(output)
     for node in order:
         if node.freed and not is_source(node) or (node.freed and node is output):
@@ -112,9 +121,9 @@ def equations(loss: Tensor, *, names: Mapping[str, Tensor] | None = None) -> Equ
                 site=node.where,
                 hint="call equations before backward, or backward(retain_graph=True)",
             )
-    naming = Naming(sys._getframe(1), names, order)
-    found = derive(order, output, naming, loss.requires_grad)
-    note = "" if loss.requires_grad else f"no backward part: {loss.why()}"
+    naming = Naming(frame, names, order)
+    found = derive(order, output, naming, output.requires_grad)
+    note = "" if output.requires_grad else f"no backward part: {why(output, False)}"
     return _written(found, output, note)
 
 

@@ -16,6 +16,7 @@ from ...nn.container import ModuleDict, ModuleList
 from ...nn.module import Module
 from ...scope import Scope
 from ...tensor import Tensor
+from ..frames import variables_in
 from ..labels import names_of
 from ..picture import inputs_of, is_source
 from .expression import ONE, Number
@@ -35,7 +36,7 @@ class Naming:
     def __init__(
         self, frame: FrameType | None, given: Mapping[str, Any] | None, order: list[Node]
     ):
-        self.variables = {**frame.f_globals, **frame.f_locals} if frame else {}
+        self.variables = variables_in(frame) if frame else {}
         self.variables.update(given or {})
         self.names: dict[Node, str] = {}
         self._owned: dict[Node, str] = {}  # parameters and buffers, by variable and path
