@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from .graph import Node
 
-RUN, BACKWARD = 0, 1
+RUN, BACKWARD = False, True
 
 
 class Glance(NamedTuple):
@@ -48,7 +48,7 @@ class Mark(NamedTuple):
         return self.met == [*map(id, order)]
 
 
-def glance(outputs: list[Node], mode: int) -> Glance | None:
+def glance(outputs: list[Node], mode: bool) -> Glance | None:
     """Look at the part of a graph that is not computed yet (RUN), or at the part that
     back-propagation would pass (BACKWARD); None if it has to be looked at the longer way."""
     walk = walker()
@@ -64,7 +64,7 @@ def glance(outputs: list[Node], mode: int) -> Glance | None:
     return _new_glance((key, order, calls, words))
 
 
-def walker() -> Callable[[list, list, list, list, int], bytes] | None:
+def walker() -> Callable[[list, list, list, list, bool], bytes] | None:
     """What walks graphs natively: (outputs, order, calls, attrs, mode) -> the bytes of the key.
 
     It fills in the three lists; of no bytes it may have filled them in half.

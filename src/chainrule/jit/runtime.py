@@ -44,6 +44,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import llvmlite.binding as llvm
+import numpy as np
 
 #: Words of a table before its entries.
 HEADER = 16
@@ -92,6 +93,35 @@ def runtime() -> Runtime:
         ctypes.CFUNCTYPE(None, address, word)(worker),
         ctypes.PYFUNCTYPE(word, address, address, word)(addresses),
     )
+
+
+class _Method(ctypes.Structure):
+    """CPython's PyMethodDef."""
+
+    _fields_ = [("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int),
+                ("doc", ctypes.c_char_p)]
+
+
+_METH_FASTCALL, _METH_O = 0x80, 0x08
+_methods: list[_Method] = []  # functions may outlive whoever made them
+
+
+def builtin(function: int, name: str, own: np.ndarray, single: bool = False) -> Callable:
+    """Native code as a function like Python's own: called in 30 nanoseconds, ctypes takes 1000.
+
+    function: address of  ptr f(ptr own, ptr arguments, i64 count), or of  ptr f(ptr own, ptr
+    argument)  if it has a single one.  They are borrowed, its result is new, or null if an error
+    is set.  It keeps the GIL.  `own` is an array that comes with each call.
+    """
+    _methods.append(_Method(name.encode(), function, _METH_O if single else _METH_FASTCALL, None))
+    make = _made_by()
+    return make(ctypes.addressof(_methods[-1]), own, None)
+
+
+@cache
+def _made_by() -> Callable:
+    kind = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    return kind(("PyCFunction_NewEx", ctypes.pythonapi))
 
 
 def compile_functions(source: str, *names: str, inline: bool = False) -> list[int]:

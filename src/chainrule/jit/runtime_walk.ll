@@ -161,11 +161,23 @@ out:
   ret i64 1
 }
 
-; The key of the graph above the values that are known (%mode 0), or of what back-propagation would
-; pass (%mode 1): bytes, without any where Python shall look; null if an error is set.
-; Fills the lists %order, %calls and %attrs.
-define ptr @walk(ptr %s, ptr %outputs, ptr %order, ptr %calls, ptr %attrs, i64 %mode) {
+; The key of the graph above the values that are known (%mode False), or of what back-propagation would
+; pass (%mode True): bytes, without any where Python shall look; null if an error is set.
+; Fills the lists %order, %calls and %attrs.  Called as one of Python's own functions: %own is an
+; array, whose elements are the words; the arguments are (outputs, order, calls, attrs, mode).
+define ptr @walk(ptr %own, ptr %arguments, i64 %how.many) {
 entry:
+  %s.at = getelementptr i8, ptr %own, i64 16
+  %s = load ptr, ptr %s.at
+  %outputs = load ptr, ptr %arguments
+  %order.at = getelementptr ptr, ptr %arguments, i64 1
+  %order = load ptr, ptr %order.at
+  %calls.at = getelementptr ptr, ptr %arguments, i64 2
+  %calls = load ptr, ptr %calls.at
+  %attrs.at = getelementptr ptr, ptr %arguments, i64 3
+  %attrs = load ptr, ptr %attrs.at
+  %mode.at = getelementptr ptr, ptr %arguments, i64 4
+  %mode = load i64, ptr %mode.at
   %count = alloca i64
   %length = alloca i64
   %callcount = alloca i64
@@ -183,7 +195,8 @@ entry:
   %half = lshr i64 %mask, 1
   %node.type = call i64 @word(ptr %s, i64 6)
   %promise.type = call i64 @word(ptr %s, i64 7)
-  %backward = icmp eq i64 %mode, 1
+  %true = call i64 @word(ptr %s, i64 9)
+  %backward = icmp eq i64 %mode, %true
   %old = call i64 @word(ptr %s, i64 3)
   %generation = add i64 %old, 1
   %generation.at = getelementptr i64, ptr %s, i64 3

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ..graph import Node, leaf, record, survey
 from ..ops.elementwise import add
 from ..template import Call, Promise, Template
 from .arrays import address
-from .runtime import compile_functions
+from .runtime import builtin, compile_functions
 
 #: Nodes and calls of a graph that is walked here; half the places in the table of their numbers.
 MOST = 4096
@@ -32,7 +32,7 @@ MOST = 4096
 ROOM = 1 << 16
 _EACH = 10
 
-Walk = Callable[[list, list, list, list, int], bytes]
+Walk = Callable[[list, list, list, list, bool], bytes]
 
 
 @cache
@@ -51,10 +51,8 @@ def native_walk() -> Walk | None:
         return None
     text = Path(__file__).with_name("runtime_walk.ll").read_text()
     (found,) = compile_functions(text, "walk", inline=True)
-    function = ctypes.PYFUNCTYPE(
-        ctypes.py_object, ctypes.c_void_p, *[ctypes.py_object] * 4, ctypes.c_int64)(found)
     _states.append(_State(places))
-    walk = partial(function, _states[0].address)
+    walk = builtin(found, "walk", _states[0].words)
     return walk if _agrees(walk) else None
 
 
@@ -74,7 +72,6 @@ class _State:
         words = [address(self.table), 2 * MOST - 1, shift, 0, address(self.key), ROOM,
                  id(Node), id(Promise), id(None), id(True), *functions, *places, id(False)]
         self.words = np.array(words, np.int64)
-        self.address = address(self.words)
 
 
 _NODE = ("value", "op", "inputs", "attrs", "spec", "requires_grad", "freed", "owner", "hooks")
@@ -117,7 +114,7 @@ def _reads_calls(walk: Walk, x: Node, results: list[Node]) -> bool:
     first, second, third = template.call([leaf(3.0)], together=True)
     place = third.place  # type: ignore[attr-defined]
     del second
-    key = walk([third], [], [], [], 0)
+    key = walk([third], [], [], [], False)
     # Behind the number of outputs and theirs: flags, spec, place.
     return _reads(walk, [third], []) and int(np.frombuffer(key, np.int64)[4]) == place
 
@@ -126,6 +123,6 @@ def _reads(walk: Walk, outputs: list[Node], attrs: list[dict]) -> bool:
     order: list[Node] = []
     calls: list[Call] = []
     found: list[dict] = []
-    key = walk(outputs, order, calls, found, 0)
+    key = walk(outputs, order, calls, found, False)
     known = survey(outputs)
     return bool(key) and (order, calls, found) == (known.order, known.calls, attrs)

@@ -117,8 +117,11 @@ def names_of(frame: FrameType | None, given: Mapping[str, Any] | None) -> Names:
     """What is known in a frame: given names first, then variables, then parameters."""
     names = Names()
     variables = variables_in(frame) if frame else {}
+    for name, value in (given or {}).items():
+        variables.pop(name, None)  # so that what is given comes last
+        variables[name] = value
     # The last variable first: a loop's `loss` rather than an older name for the same tensor.
-    for name, value in [*(given or {}).items(), *reversed(variables.items())]:
+    for name, value in reversed(variables.items()):
         if isinstance(value, Tensor) and not name.startswith("_"):
             names.nodes.setdefault(value.node, name)
     for node, name in _parameter_names(variables).items():

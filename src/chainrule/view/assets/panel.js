@@ -288,7 +288,7 @@ function kernelsOf(node) {
 
 function equations(id) {
   const found = (data.equations ?? []).filter((equation) => equation.node === id);
-  return found.length ? section("Equations", found.map((equation) =>
+  return found.length ? section("Equations", ...found.map((equation) =>
     el("p", { class: `equation ${equation.part}` }, equation.text))) : null;
 }
 
