@@ -20,6 +20,16 @@ def test_the_example_prints_what_the_readme_says(tmp_path):
     assert ran.stdout == block("text")
 
 
+def test_the_equations_are_what_the_readme_says(tmp_path):
+    code, printed = re.search(
+        r"```python\n([^`]*?print\(torch\.equations\(J\)\)\n)```\n\n```text\n(.*?)```", README, re.S
+    ).groups()
+    script = tmp_path / "train.py"
+    script.write_text("import chainrule as torch\n" + code)
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert ran.stdout == printed
+
+
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target

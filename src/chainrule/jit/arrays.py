@@ -6,12 +6,13 @@ NumPy keep it, a nanosecond each - if they keep it where this process is found t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
 
-from .runtime import runtime
+from .runtime import builtin, runtime
 
 
 def address(array: np.ndarray) -> int:
@@ -27,6 +28,27 @@ def row_major(arrays: list[np.ndarray], table: int, words: np.ndarray) -> None:
         done = _addresses()(arrays, table, words)
         if done < count:
             arrays[done] = np.require(arrays[done], requirements=("C", "A"))
+
+
+Launch = Callable[[list[np.ndarray]], int]
+
+
+def launcher(
+    table: int, words: np.ndarray, count: int, moving: Sequence[tuple[int, int, int]]
+) -> Launch | None:
+    """launch(arrays) runs a table without scratch in this thread, on `count` arrays.
+
+    `words` are its slots: those of the arrays come first, and each of `moving` (a slot, that of
+    an array, how many bytes lie between) follows its array.  Gives 0, a fault as a table does, or
+    -2 - i: array i is not row-major, and nothing was run.  It keeps the GIL, so it is for little
+    work.  None where arrays cannot be read natively.
+    """
+    if _addresses() is _asked_for:
+        return None
+    number = ctypes.cast(ctypes.pythonapi.PyLong_FromLongLong, ctypes.c_void_p).value or 0
+    triples = [word for triple in moving for word in triple]
+    own = np.array([number, table, address(words), count, len(moving), *triples], np.int64)
+    return builtin(runtime().launch, "launch", own, single=True)
 
 
 @cache

@@ -16,7 +16,7 @@ from ..interpreter import evaluate
 from ..prepare import prepare
 from ..rewrite import rewrite
 from . import printout
-from .arrays import address, row_major
+from .arrays import Launch, address, launcher, row_major
 from .build import build
 from .engine import CompileError, engine
 from .fuse import Fusion
@@ -64,6 +64,15 @@ class Program:
         table = self.segments[0] if len(self.segments) == 1 else None
         ordered = [self._slot[n] for n in self.leaves] == list(range(len(self.leaves)))
         self._alone = table if isinstance(table, Table) and ordered else None
+        self._launch = self._launcher()
+
+    def _launcher(self) -> Launch | None:
+        """How to run the program in one call, if that is over sooner than a thread is woken."""
+        table = self._alone
+        if table is None or table.scratch or self.work >= ALONE:
+            return None
+        count = len(self.leaves) + len(self._made)
+        return launcher(table.address, self._addresses, count, self._moving)
 
     def _refused(self, error: CompileError) -> dict[Node, str]:
         """The nodes of the kernels that could not be compiled: the interpreter computes them."""
@@ -240,6 +249,15 @@ class Program:
     def _run_alone(self, table: Table, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The same where all is native and one table."""
         arrays = [*values, *[np.empty(shape, dtype) for shape, dtype in self._made]]
+        launch = self._launch
+        if launch is not None:
+            fault = launch(arrays)
+            while fault < -1:
+                arrays[-2 - fault] = np.require(arrays[-2 - fault], requirements=("C", "A"))
+                fault = launch(arrays)
+            if fault:
+                raise Fault(table.fault(fault))
+            return [arrays[i] for i in self._results]
         row_major(arrays, self._start, self._addresses)
         for slot, base, start in self._moving:
             self._addresses[slot] = self._addresses[base] + start

@@ -73,25 +73,29 @@ def text(machine: str, system: str) -> str:
 
 
 class Runtime(NamedTuple):
-    """The functions of the runtime; all but `addresses` give up the GIL."""
+    """The functions of the runtime; all but `addresses` give up the GIL.  `launch` is the address
+    of one that is called as `builtin`: see arrays.py."""
 
     create: Callable[[int, int, int, bytes, int], int | None]  # most, idle ns, cores, bits, clock
     run: Callable[[int, int, int, int], int]  # pool, table, slots, workers
     worker: Callable[[int, int], None]  # pool, index
     addresses: Callable[[int, int, int], int]  # list of arrays, table, how many: see arrays.py
+    launch: int
 
 
 @cache
 def runtime() -> Runtime:
     """Compile the runtime, once a process."""
-    create, run, worker, addresses = compile_functions(
-        text(platform.machine(), platform.system()), "create", "run", "worker", "addresses")
+    create, run, worker, addresses, launch = compile_functions(
+        text(platform.machine(), platform.system()),
+        "create", "run", "worker", "addresses", "launch")
     address, word = ctypes.c_void_p, ctypes.c_int64
     return Runtime(
         ctypes.CFUNCTYPE(address, word, word, word, address, word)(create),
         ctypes.CFUNCTYPE(word, address, address, address, word)(run),
         ctypes.CFUNCTYPE(None, address, word)(worker),
         ctypes.PYFUNCTYPE(word, address, address, word)(addresses),
+        launch,
     )
 
 
@@ -103,7 +107,6 @@ class _Method(ctypes.Structure):
 
 
 _METH_FASTCALL, _METH_O = 0x80, 0x08
-_methods: list[_Method] = []  # functions may outlive whoever made them
 
 
 def builtin(function: int, name: str, own: np.ndarray, single: bool = False) -> Callable:
@@ -113,13 +116,17 @@ def builtin(function: int, name: str, own: np.ndarray, single: bool = False) -> 
     argument)  if it has a single one.  They are borrowed, its result is new, or null if an error
     is set.  It keeps the GIL.  `own` is an array that comes with each call.
     """
-    _methods.append(_Method(name.encode(), function, _METH_O if single else _METH_FASTCALL, None))
-    make = _made_by()
-    return make(ctypes.addressof(_methods[-1]), own, None)
+    method = _method(function, name, _METH_O if single else _METH_FASTCALL)
+    return _new_builtin()(ctypes.addressof(method), own, None)
 
 
 @cache
-def _made_by() -> Callable:
+def _method(function: int, name: str, flags: int) -> _Method:
+    return _Method(name.encode(), function, flags, None)  # kept: what is made of it may live on
+
+
+@cache
+def _new_builtin() -> Callable:
     kind = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     return kind(("PyCFunction_NewEx", ctypes.pythonapi))
 

@@ -84,7 +84,7 @@ class Table:
         self.levels = _levels(self.entries)
         self._places, rows = self._rows()
         self._table = _layout(next(self._ids), rows, self.levels, scratch)
-        self._address = self._table.ctypes.data
+        self.address = self._table.ctypes.data
         self._run = runtime().run
 
     def _rows(self) -> tuple[np.ndarray, list[int]]:
@@ -107,10 +107,11 @@ class Table:
         pool = _pool.address or _pool.open()
         if workers > 1:
             workers = _pool.ready(workers)
-        fault = self._run(pool, self._address, slots, workers)
-        return self._fault(fault) if fault else None
+        fault = self._run(pool, self.address, slots, workers)
+        return self.fault(fault) if fault else None
 
-    def _fault(self, fault: int) -> Fault:
+    def fault(self, fault: int) -> Fault:
+        """What the number that a run has given means."""
         if fault < 0:
             raise MemoryError(f"a program requires {self.scratch} bytes of scratch for each worker")
         return Fault(fault >> 32, fault & 0xFFFFFFFF)
