@@ -15,6 +15,8 @@ from typing import Any
 from ..graph import Node
 from .picture import inputs_of, is_source
 
+Life = tuple[Node, str, int, int]  # whose value or gradient, the first and the last step
+
 
 def lifetimes(
     order: Sequence[Node], forward: Sequence[Node], backward: Sequence[Node],
@@ -25,18 +27,14 @@ def lifetimes(
     start = {node: i for i, node in enumerate(forward)}
     back = {node: len(forward) + i for i, node in enumerate(backward)}
     end = max(len(forward) + len(backward) - 1, 0)
-    arrays = []
-    for node in order:
-        if is_source(node):
-            continue
-        uses = [back[owner] for owner in saved.get(node, ()) if owner in back]
-        last = max(start[node], *uses, 0)
-        arrays.append([node, "value", start[node], last])
-    lives = {entry[0]: entry for entry in arrays}
+    last: dict[Node, int] = {}
     for node in forward:
+        uses = [back[owner] for owner in saved.get(node, ()) if owner in back]
+        last[node] = max([start[node], *uses])
         for x in inputs_of(node):
-            if x in lives:
-                lives[x][3] = max(lives[x][3], start[node])
+            if x in last:
+                last[x] = max(last[x], start[node])
+    arrays: list[Life] = [(node, "value", start[node], last[node]) for node in forward]
     arrays += _gradients(order, back, gradients, end)
     return {
         "steps": len(forward) + len(backward),
@@ -48,11 +46,11 @@ def lifetimes(
 
 def _gradients(
     order: Sequence[Node], back: Mapping[Node, int], gradients: Mapping[Node, Any], end: int
-) -> list[list]:
+) -> list[Life]:
     first: dict[Node, int] = {}
     for node in sorted(back, key=back.__getitem__):
         for x in node.inputs:
             if x in gradients:
                 first.setdefault(x, back[node])
-    return [[node, "gradient", first.get(node, back.get(node, end)), back.get(node, end)]
+    return [(node, "gradient", first.get(node, back.get(node, end)), back.get(node, end))
             for node in order if node in gradients and (node in first or node in back)]
