@@ -222,6 +222,13 @@ def test_values_gradients_lines_and_what_is_kept():
     assert "kernels" in by_name["y"] and data["kernels"]["us"] > 0
 
 
+def test_kernels_name_lines_of_the_program_alone():
+    loss = loss_of(models.mlp)
+    texts = [k["what"] for k in torch.snapshot(loss).data["kernels"]["list"]]
+    assert texts and all("models.py:" in text or "test_snapshot.py:" in text for text in texts)
+    assert not [text for text in texts if "functools" in text]
+
+
 def test_zero_is_told_from_none():
     nodes = data_of(models.detached)["nodes"]
     cut = next(n for n in nodes if n["op"] == "detach")

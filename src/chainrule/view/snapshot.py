@@ -21,6 +21,7 @@ from ..backprop import BackProp
 from ..errors import ArgumentError
 from ..graph import Node
 from ..history import why
+from ..scope import enter, leave
 from ..tensor import Tensor
 from . import exports
 from .arrays import array_facts
@@ -92,6 +93,13 @@ class Snapshot:
     @cached_property
     def data(self) -> dict[str, Any]:
         """The snapshot as plain data: dicts, lists, numbers and texts."""
+        saved = enter(None, self.node.site)  # what is recorded now belongs to the output's line
+        try:
+            return self._gathered()
+        finally:
+            leave(saved)
+
+    def _gathered(self) -> dict[str, Any]:
         built = _Builder(self.node, self.names, self._times)
         found = built.build(self.title, self._freed)
         if self._failure is not None:
