@@ -200,6 +200,7 @@ def test_five_thousand_loose_nodes_are_folded_by_line():
         y = torch.sin(y) * x + 1.0
     data = torch.snapshot(y, times=False).data
     assert len(data["nodes"]) > 5000 and boxes(data) <= MOST_ITEMS
+    assert "nodes are drawn folded, without equations and kernels" in data["note"]
     kinds = {g["kind"] for g in data["groups"][1:]}
     assert kinds == {"lines"}
     sizes = [sum(n["group"] == g["id"] for n in data["nodes"]) for g in data["groups"]]

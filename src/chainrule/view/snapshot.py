@@ -187,9 +187,19 @@ class _Builder:
             "memory": lifetimes(self.order, self.forward, backward, self.saved, self.gradients),
             "kernels": self._kernels(),
         }
-        if freed and not self.gradients:
-            data["note"] = FREED
+        notes = [FREED] * (freed and not self.gradients) + self._left_out()
+        if notes:
+            data["note"] = " ".join(notes)
         return {key: fact for key, fact in data.items() if fact is not None}
+
+    def _left_out(self) -> list[str]:
+        """What a page of so large a graph does without."""
+        count = len(self.order)
+        if count <= MOST_EQUATIONS_OF:
+            return []
+        without = ["equations"] + ["kernels"] * (count > MOST_KERNELS_OF)
+        return [f"{count:,} nodes are drawn folded, without {' and '.join(without)}: take a snapshot "
+                "of a tensor half-way to see more of less."]
 
     # ------------------------------------------------------------------ nodes and groups
     def _node(self, node: Node) -> dict[str, Any]:
