@@ -75,8 +75,9 @@ def recognise(outputs: list[Node], free: bool) -> Found | None:
     """The pass through a graph like this from cotangents of ones, if there was one before."""
     seen = glance(outputs, BACKWARD)
     mark = (free, dtypes.default_dtype(), None if seen is None else seen.key)
-    if seen is not None and mark in _passes:
-        return _passes[mark], seen.order, seen.calls
+    known = None if seen is None else _passes.get(mark)
+    if seen is not None and known is not None:
+        return known, seen.order, seen.calls
     found = _forward(outputs)
     if found is None:
         return None

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 from weakref import ref
 
@@ -24,7 +23,6 @@ from .shapes import Spec
 HERE = -1  # the origin of what is recorded on the line of the call itself
 _recording = threading.RLock()
 _structures: dict[tuple, object] = {}
-_site, _scope = attrgetter("site"), attrgetter("scope")
 
 
 class Step(NamedTuple):
@@ -138,10 +136,16 @@ class Call:
     def __init__(self, template: Template, inputs: list[Node], origins: Sequence[Origin]):
         now = context.now
         self.template, self.inputs = template, inputs
-        origins = [origins[i] for i in template.origins]
+        sites: list[Any] = []
+        scopes: list[Scope | None] = []
+        for i in template.origins:
+            origin = origins[i]
+            sites.append(origin.site)
+            scopes.append(origin.scope)
         # The last, found at HERE, are those of the call.
-        self.sites = [*map(_site, origins), now.site or locate()]
-        self.scopes = [*map(_scope, origins), now.scope]
+        sites.append(now.site or locate())
+        scopes.append(now.scope)
+        self.sites, self.scopes = sites, scopes
         self.promises: list[ref[Promise]] = []
         self.together: tuple[ref[Promise], ...] = ()  # what is computed with any other result
 

@@ -30,6 +30,11 @@ def row_major(arrays: list[np.ndarray], table: int, words: np.ndarray) -> None:
             arrays[done] = np.require(arrays[done], requirements=("C", "A"))
 
 
+def are_read() -> bool:
+    """Whether native code finds the elements of arrays."""
+    return _addresses() is not _asked_for
+
+
 Launch = Callable[[list[np.ndarray]], int]
 
 
@@ -43,7 +48,7 @@ def launcher(
     -2 - i: array i is not row-major, and nothing was run.  It keeps the GIL, so it is for little
     work.  None where arrays cannot be read natively.
     """
-    if _addresses() is _asked_for:
+    if not are_read():
         return None
     number = ctypes.cast(ctypes.pythonapi.PyLong_FromLongLong, ctypes.c_void_p).value or 0
     triples = [word for triple in moving for word in triple]

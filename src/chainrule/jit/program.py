@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import starmap
 
 import numpy as np
 
@@ -61,6 +62,8 @@ class Program:
         self._results = [self._slot[n] for n in self.outputs]
         made = {self._slot[n]: n for n in self.outputs if self._slot[n] >= len(self.leaves)}
         self._made = [(made[i].shape, made[i].dtype.np) for i in sorted(made)]
+        first, last = len(self.leaves), len(self.leaves) + len(made)
+        self._only_made = self._results == [*range(first, last)]
         table = self.segments[0] if len(self.segments) == 1 else None
         ordered = [self._slot[n] for n in self.leaves] == list(range(len(self.leaves)))
         self._alone = table if isinstance(table, Table) and ordered else None
@@ -248,22 +251,29 @@ class Program:
 
     def _run_alone(self, table: Table, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The same where all is native and one table."""
-        arrays = [*values, *[np.empty(shape, dtype) for shape, dtype in self._made]]
-        launch = self._launch
-        if launch is not None:
-            fault = launch(arrays)
-            while fault < -1:
-                arrays[-2 - fault] = np.require(arrays[-2 - fault], requirements=("C", "A"))
-                fault = launch(arrays)
-            if fault:
-                raise Fault(table.fault(fault))
-            return [arrays[i] for i in self._results]
+        arrays = [*values, *starmap(np.empty, self._made)]
+        if self._launch is not None:
+            return self._run_at_once(self._launch, table, arrays)
         row_major(arrays, self._start, self._addresses)
         for slot, base, start in self._moving:
             self._addresses[slot] = self._addresses[base] + start
         fault = table.run(self._start, self.workers)
         if fault is not None:
             raise Fault(fault)
+        return [arrays[i] for i in self._results]
+
+    def _run_at_once(self, launch: Launch, table: Table, arrays: list[np.ndarray]
+                     ) -> list[np.ndarray]:
+        """The same where there is so little to do that the calls around it would take longer."""
+        fault = launch(arrays)
+        while fault < -1:
+            place = -2 - fault
+            arrays[place] = np.require(arrays[place], requirements=("C", "A"))
+            fault = launch(arrays)
+        if fault:
+            raise Fault(table.fault(fault))
+        if self._only_made:
+            return arrays[len(self.leaves):]
         return [arrays[i] for i in self._results]
 
     def _enter(self, values: Sequence[np.ndarray], out=None) -> dict[Node, np.ndarray]:

@@ -54,8 +54,9 @@ def _on_orders(program, places: list[int], constants: list[np.ndarray]) -> Calla
     from .program import Fault
 
     def run(order: Sequence[Node]) -> list[np.ndarray] | None:
+        values = [order[i].value for i in places]
         try:
-            return program.run([*[order[i].value for i in places], *constants])
+            return program.run(values + constants if constants else values)
         except Fault:
             return None  # the interpreter finds the same error, and tells it with the user's line
 

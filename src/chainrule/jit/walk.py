@@ -23,7 +23,7 @@ import numpy as np
 from ..graph import Node, leaf, record, survey
 from ..ops.elementwise import add
 from ..template import Call, Promise, Template
-from .arrays import address
+from .arrays import address, are_read
 from .runtime import builtin, compile_functions
 
 #: Nodes and calls of a graph that is walked here; half the places in the table of their numbers.
@@ -46,7 +46,7 @@ def native_walk() -> Walk | None:
         return None
     if (object.__basicsize__, list.__basicsize__, tuple.__basicsize__) != (16, 40, 24):
         return None
-    places = _places()
+    places = _places() if are_read() else None
     if places is None:
         return None
     text = Path(__file__).with_name("runtime_walk.ll").read_text()
