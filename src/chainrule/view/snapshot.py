@@ -198,8 +198,8 @@ class _Builder:
         if count <= MOST_EQUATIONS_OF:
             return []
         without = ["equations"] + ["kernels"] * (count > MOST_KERNELS_OF)
-        return [f"{count:,} nodes are drawn folded, without {' and '.join(without)}: take a snapshot "
-                "of a tensor half-way to see more of less."]
+        return [f"{count:,} nodes are drawn folded, without {' and '.join(without)}: take a "
+                "snapshot of a tensor half-way to see more of less."]
 
     # ------------------------------------------------------------------ nodes and groups
     def _node(self, node: Node) -> dict[str, Any]:
