@@ -39,7 +39,7 @@ def _function_in(mode: bool, function: Callable) -> Callable:
         try:
             return function(*args, **kwargs)
         finally:
-            set_grad_mode(saved.grad_enabled)
+            context.now = saved  # no call: an interrupt may come as one begins
 
     return wrapped
 

@@ -27,7 +27,7 @@ from .ops import elementwise as ew
 from .ops import movement as mv
 from .ops.op import Op
 from .repeat import gradients_of
-from .scope import set_grad_mode
+from .scope import context, set_grad_mode
 from .shapes import Size, contiguous_strides
 
 if TYPE_CHECKING:
@@ -453,7 +453,7 @@ def backward(
             if tensor is not None and (is_leaf(node) or tensor._keep is None):
                 _accumulate_grad(tensor, ct, create_graph)
     finally:
-        set_grad_mode(saved.grad_enabled)
+        context.now = saved  # no call: an interrupt may come as one begins
     if observers:
         tell("passed", tensors)
 
@@ -484,7 +484,7 @@ def gradients(
                 now = _bound_now(node)
                 found[now] = ew.add(found[now], ct) if now in found else ct
     finally:
-        set_grad_mode(saved.grad_enabled)
+        context.now = saved  # no call: an interrupt may come as one begins
     if freeing:
         run_later(*outputs)  # an output without a value would keep its whole graph alive
     return found
