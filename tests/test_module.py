@@ -109,9 +109,11 @@ def test_calls_that_are_refused():
 def test_compile_is_the_identity_for_now():
     net = Net().eval()
     x = torch.ones(2, 2)
-    before = net(x).tolist()
+    before = net(x)
+    before.tolist()
     assert net.compile() is None
-    assert net(x).tolist() == before
+    # Interpreted at first sight, compiled at the second: the same but for rounding.
+    assert torch.allclose(net(x), before, rtol=1e-6, atol=1e-7)
 
 
 # ---- state
