@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import chainrule as torch
+from chainrule.view.document import ASSETS
 from chainrule.view.groups import MOST_ITEMS
-from chainrule.view.page import ASSETS
 from chainrule.view.picture import forward_order, inputs_of
 
 spec = importlib.util.spec_from_file_location("models", Path(__file__).with_name("models.py"))

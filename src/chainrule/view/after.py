@@ -91,7 +91,6 @@ def _names_in(error: BaseException) -> Names:
     """What the frames that the error came through call things, the innermost first."""
     names, trace = Names(), error.__traceback__
     while trace is not None:
-        found = names_of(trace.tb_frame, None)
-        names = Names({**names.nodes, **found.nodes}, {**names.variables, **found.variables})
+        names = names_of(trace.tb_frame, None).over(names)
         trace = trace.tb_next
     return names

@@ -60,7 +60,7 @@ def group_tree(order: list[Node], names: Names) -> tuple[Group, dict[Node, str]]
     """The root of the groups of a graph, and the functions that consist of a single operator."""
     scopes, called = scopes_of(order, names.nodes)
     root = _by_scope(order, scopes)
-    _dissolve_cycles(root, order)
+    _dissolve_cycles(root)
     position = {node: i for i, node in enumerate(order)}
     for group in list(root.groups()):
         _Items(group).sort()
@@ -158,7 +158,7 @@ class _Items:
         return left
 
 
-def _dissolve_cycles(root: Group, order: list[Node]) -> None:
+def _dissolve_cycles(root: Group) -> None:
     """Put the items of groups that stand on a cycle into the groups around them."""
     stack = [root]
     while stack:

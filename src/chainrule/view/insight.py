@@ -48,11 +48,10 @@ def mark_rules(order: Sequence[Node], nodes: list[dict[str, Any]], names: Names)
 
 def mark_origin(output: Node, order: Sequence[Node], nodes: list[dict[str, Any]]) -> None:
     """Where the loss or a gradient is not finite, tell it at the node that this came from."""
-    shown = [nodes[order.index(output)], *nodes]
-    looked = [shown[0].get("value"), *[n.get("gradient") for n in nodes]]
+    number = {node: i for i, node in enumerate(order)}
+    looked = [nodes[number[output]].get("value"), *[n.get("gradient") for n in nodes]]
     if not any(facts and (facts.get("nan") or facts.get("inf")) for facts in looked):
         return
     origin = origin_of(Tensor._from_node(output))
-    number = {node: i for i, node in enumerate(order)}
     if origin is not None and origin.node in number:
         nodes[number[origin.node]]["origin"] = str(origin)

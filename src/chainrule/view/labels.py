@@ -56,10 +56,14 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape)) if shape else "scalar"
 
 
+def is_number(node: Node) -> bool:
+    """Whether this is a number that the program text holds next to a tensor."""
+    return node.op is None and not node.shape and not node.requires_grad and node.owner is None
+
+
 def is_constant(node: Node, names: Names) -> bool:
-    """A number that the program text holds: the label of its user shows it."""
-    plain = node.op is None and not node.shape and not node.requires_grad and node.owner is None
-    return plain and node not in names.nodes
+    """A number without a name: the label of its user shows it."""
+    return is_number(node) and node not in names.nodes
 
 
 def op_label(node: Node, folded: Mapping[Node, str], name: str) -> str:
@@ -100,6 +104,10 @@ class Names:
 
     nodes: dict[Node, str] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
+
+    def over(self, others: Names) -> Names:
+        """These names, and where they have none the others."""
+        return Names({**others.nodes, **self.nodes}, {**others.variables, **self.variables})
 
     def on(self, other: Mapping[Node, Node]) -> Names:
         """The same names for the nodes that others are mapped to."""
@@ -151,8 +159,7 @@ def users_names() -> Names:
     """What is known in all of the user's frames, the innermost first."""
     names = Names()
     for frame in users_frames():
-        found = names_of(frame, None)
-        names = Names({**found.nodes, **names.nodes}, {**found.variables, **names.variables})
+        names = names.over(names_of(frame, None))
     return names
 
 

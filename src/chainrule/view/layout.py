@@ -8,7 +8,7 @@ touches only the groups it has business with.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .layers import Item, Link, arrange, topological
@@ -204,14 +204,24 @@ def _arrange(level: Level, levels: dict[Path, Level], titles: dict[Path, float])
 def _become_box(item: Item, inner: Level, outer: Level) -> None:
     """A finished group is an item with its ports where its own links cross the border."""
     item.width, item.height = inner.width, inner.height
-    item.ports = {}
     at = {key: port.y - inner.height / 2 for key, port in inner.items.items() if port.side}
+    attach(item, at, outer)
+
+
+def attach(item: Item, at: Mapping[object, float], outer: Level) -> None:
+    """Give a group the ports of its links; `at` are the heights where its own cross the border."""
+    item.ports = {}
     for link in outer.links.values():
-        tail_box = link.key.tail if isinstance(link.key, Edge) else link.key[0]  # type: ignore
+        tail = source_of(link)
         if link.tail is item:
-            item.ports["out", link.key] = at["out", tail_box]
+            item.ports["out", link.key] = at["out", tail]
         if link.head is item:
-            item.ports["in", link.key] = at["in", tail_box]
+            item.ports["in", link.key] = at["in", tail]
+
+
+def source_of(link: Link) -> Box:
+    """The box from which the edges of a link come."""
+    return link.key.tail if isinstance(link.key, Edge) else link.key[0]  # type: ignore[index]
 
 
 def _all_items(level: Level) -> list[Item]:

@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 
 
 def kernels_of(
-    outputs: Sequence[Node], order: Sequence[Node], names: Mapping[Node, str], times: bool
+    outputs: Sequence[Node], order: Sequence[Node], names: Mapping[Node, str]
 ) -> dict[str, Any]:
-    """The kernels that compute `outputs`, whose forward nodes are `order`; with their
-    microseconds, if `times`."""
+    """The kernels that compute `outputs`, whose forward nodes are `order`, with microseconds."""
     from ..jit.measure import measure
     from ..jit.printout import Printout
     from ..jit.program import Program
@@ -38,15 +37,14 @@ def kernels_of(
     leaves = list(dict.fromkeys(leaves))
     with np.errstate(all="ignore"):
         program = Program(outputs, leaves)
-        found = measure(program, [n.value for n in leaves]) if times else None
+        times = measure(program, [n.value for n in leaves])
     known = dict(zip(program.leaves, (names.get(n) or _number(n) for n in leaves)))
     known |= {new: names[old] for old, new in zip(outputs, program.outputs) if old in names}
-    printout = Printout(program, {n: name for n, name in known.items() if name}, found)
+    printout = Printout(program, {n: name for n, name in known.items() if name}, times)
     steps = [s for s in printout.steps if s.kernel.kind != "cat"]
     *head, _ = printout.head()  # the last line is where code is kept on this machine
     data = {"head": head, "list": _list(printout, steps, order)}
-    if found is not None:
-        data["us"] = round(found.whole, 3)
+    data["us"] = round(times.whole, 3)
     return data | _graph(printout, steps)
 
 

@@ -15,9 +15,9 @@ from ..interpreter import span
 from ..scope import Site, enter, leave
 from ..shapes import size
 from .advice import advice
-from .labels import Names
+from .labels import Names, is_number
 from .places import places_in
-from .replay import Found, Replay, gradient_scope, is_finite, is_number
+from .replay import Found, Replay, gradient_scope, is_finite
 from .trail import Graph
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from string import Template
 from typing import Any
 
+from .document import asset, embedded
 from .svg import COLOURS, escape
 
-ASSETS = Path(__file__).parent / "assets"
 # Each script is a block of its own in one function; `app` is all they share.
 SCRIPTS = (
     "core.js", "wrap.js", "place.js", "figures.js", "boxes.js", "camera.js", "graph.js", "walk.js",
@@ -72,21 +70,11 @@ def page(data: dict[str, Any]) -> str:
     return _PAGE.substitute(
         title=escape(str(data.get("title", "chainrule"))),
         colours=_colour_rules(),
-        style="\n".join(_asset(name) for name in STYLES),
-        drawing=_asset("drawing.css"),
-        data=_json(data),
-        scripts="\n".join(f"{{ // {name}\n{_asset(name)}}}" for name in SCRIPTS),
+        style="\n".join(asset(name) for name in STYLES),
+        drawing=asset("drawing.css"),
+        data=embedded(data),
+        scripts="\n".join(f"{{ // {name}\n{asset(name)}}}" for name in SCRIPTS),
     )
-
-
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
-
-
-def _json(data: dict[str, Any]) -> str:
-    """JSON without a `<`: nothing in it can end the element that holds it, or open another."""
-    written = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return written.replace("<", "\\u003c")
 
 
 def _colour_rules() -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from ..graph import Node
 from .groups import Group
 from .layers import Item, Link, columns_of
-from .layout import Box, Edge, Level, levels_of, link_key, routes_of
+from .layout import Box, Edge, Level, attach, levels_of, link_key, routes_of, source_of
 from .picture import inputs_of
 
 
@@ -65,7 +65,9 @@ def _columns(level: Level, levels: dict[tuple, Level]) -> list[list[Item]]:
     """Order the items of one group; the ports of inner groups have an order already."""
     for key, item in level.items.items():
         if key in levels:
-            _set_ports(item, levels[key], level)  # type: ignore[index]
+            item.height = 1.0
+            inner = levels[key].items  # type: ignore[index]
+            attach(item, {k: port.y for k, port in inner.items() if port.side}, level)
     columns = columns_of(list(level.items.values()), list(level.links.values()))
     ports = [item for column in columns for item in column if item.side]
     for side in ("first", "last"):
@@ -75,24 +77,9 @@ def _columns(level: Level, levels: dict[tuple, Level]) -> list[list[Item]]:
     return columns
 
 
-def _set_ports(item: Item, inner: Level, outer: Level) -> None:
-    item.height, item.ports = 1.0, {}
-    at = {key: port.y for key, port in inner.items.items() if port.side}
-    for link in outer.links.values():
-        tail = link.key.tail if isinstance(link.key, Edge) else link.key[0]  # type: ignore
-        if link.tail is item:
-            item.ports["out", link.key] = at["out", tail]
-        if link.head is item:
-            item.ports["in", link.key] = at["in", tail]
-
-
 def _as_json(level: Level, columns: list[list[Item]], of_box: dict[Box, int]) -> dict[str, Any]:
-    name, source = {}, {}
-    for key, item in level.items.items():
-        name[item] = _name(key, of_box)
-    for key, link in level.links.items():
-        box = key.tail if isinstance(key, Edge) else key[0]  # type: ignore[index]
-        source[link] = of_box[box]
+    name = {item: _name(key, of_box) for key, item in level.items.items()}
+    source = {link: of_box[source_of(link)] for link in level.links.values()}
     return _written(columns, list(level.links.values()), name, source)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import ChainruleError
 from ..graph import Node
 from ..scope import Scope
+from .labels import is_number
 from .places import places_in
 from .trail import Graph
 
@@ -186,11 +187,6 @@ class Replay:
                     if gradient_scope(x) is scope:
                         stack.append(x)
         return found
-
-
-def is_number(x: Node) -> bool:
-    """Whether this is a number that the program text holds next to a tensor."""
-    return x.op is None and not x.shape and not x.requires_grad and x.owner is None
 
 
 def gradient_scope(node: Node) -> Scope | None:

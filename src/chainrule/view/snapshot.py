@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -93,14 +94,21 @@ class Snapshot:
     @cached_property
     def data(self) -> dict[str, Any]:
         """The snapshot as plain data: dicts, lists, numbers and texts."""
-        saved = enter(None, self.node.site)  # what is recorded now belongs to the output's line
-        try:
-            return self._gathered()
-        finally:
-            leave(saved)
+        builder, found = self._repeatable
+        if not self._times:
+            return found
+        with _recorded_at(self.node):
+            return found | builder.measured()
 
-    def _gathered(self) -> dict[str, Any]:
-        built = _Builder(self.node, self.names, self._times)
+    @cached_property
+    def _repeatable(self) -> tuple[_Builder, dict[str, Any]]:
+        """Who has built the data, and all of it that needs no clock: forms that leave out what is
+        measured need not wait for it."""
+        builder = _Builder(self.node, self.names)
+        with _recorded_at(self.node):
+            return builder, self._gathered(builder)
+
+    def _gathered(self, built: _Builder) -> dict[str, Any]:
         found = built.build(self.title, self._freed)
         if self._failure is not None:
             return _failed(found, str(self._failure))
@@ -134,28 +142,39 @@ class Snapshot:
 
     def json(self) -> str:
         """The data as JSON, without what is measured: the same bytes for the same run."""
-        return json.dumps(exports.repeatable(self.data), separators=(",", ":"), allow_nan=False)
+        kept = exports.repeatable(self._repeatable[1])
+        return json.dumps(kept, separators=(",", ":"), allow_nan=False)
 
     def dot(self) -> str:
         """The graph for Graphviz."""
-        return exports.dot(self.data)
+        return exports.dot(self._repeatable[1])
 
     def mermaid(self) -> str:
         """The graph for Mermaid."""
-        return exports.mermaid(self.data)
+        return exports.mermaid(self._repeatable[1])
 
     def __str__(self) -> str:
-        return exports.program(self.data)
+        return exports.program(self._repeatable[1])
 
     def _repr_html_(self) -> str:
         return exports.frame(self.html())
 
 
+@contextmanager
+def _recorded_at(node: Node) -> Iterator[None]:
+    """What is recorded inside belongs to the line of the output."""
+    saved = enter(None, node.site)
+    try:
+        yield
+    finally:
+        leave(saved)
+
+
 class _Builder:
     """Gathers the data of one snapshot.  Every node it holds is a copy."""
 
-    def __init__(self, output: Node, names: Names, times: bool):
-        self.output, self.names, self.times = output, names, times
+    def __init__(self, output: Node, names: Names):
+        self.output, self.names = output, names
         self.order = forward_order(output)
         self.number = {node: i for i, node in enumerate(self.order)}
         self.forward = [n for n in self.order if not is_source(n)]
@@ -166,6 +185,8 @@ class _Builder:
         self.edges: dict[tuple[Node, int], dict[str, Any]] = {}
         self.saved: dict[Node, list[Node]] = {}
         self.gradients: dict[Node, Node] = {}
+        self.shares: dict[tuple[Node, int], Node] = {}
+        self.locals: dict[tuple[Node, int], Node] = {}
 
     def build(self, title: str, freed: bool) -> dict[str, Any]:
         self.nodes = [self._node(n) for n in self.order]
@@ -185,12 +206,17 @@ class _Builder:
             "forward": [self.number[n] for n in self.forward],
             "backward": [self.number[n] for n in backward],
             "memory": lifetimes(self.order, self.forward, backward, self.saved, self.gradients),
-            "kernels": self._kernels(),
         }
         notes = [FREED] * (freed and not self.gradients) + self._left_out()
         if notes:
             data["note"] = " ".join(notes)
-        return {key: fact for key, fact in data.items() if fact is not None}
+        return data
+
+    def measured(self) -> dict[str, Any]:
+        """Write down how long each node takes; the kernels of the step, with their times."""
+        self._time()
+        kernels = self._kernels()
+        return {} if kernels is None else {"kernels": kernels}
 
     def _left_out(self) -> list[str]:
         """What a page of so large a graph does without."""
@@ -252,8 +278,6 @@ class _Builder:
     def _back(self) -> list[Node]:
         """Record the back-propagation of the copy; the gates that a gradient reaches, in order."""
         found = BackProp(Tensor._from_node(self.output))
-        self.locals: dict[tuple[Node, int], Node] = {}
-        self.shares: dict[tuple[Node, int], Node] = {}
         for node in self.order:
             ct = found.gradient(node)
             if ct is not None:
@@ -284,8 +308,8 @@ class _Builder:
             want(n, facts, "value", self._image(n, "value"))
             if n in self.gradients:
                 want(self.gradients[n], facts, "gradient", self._image(n, "gradient"))
-        for role, found in (("gradient", "shares"), ("local", "locals")):
-            for use, node in getattr(self, found, {}).items():
+        for role, found in (("gradient", self.shares), ("local", self.locals)):
+            for use, node in found.items():
                 want(node, self.edges[use], role)
 
         def visit(places: list[int], value: np.ndarray, seconds: float) -> None:
@@ -299,8 +323,6 @@ class _Builder:
         visit_aside(wanted, visit)
         for n, facts in zip(self.order, self.nodes):
             self._judge(n, facts)
-        if self.times:
-            self._time()
 
     def _image(self, node: Node, role: str) -> str:
         """The role whose colours a picture of this node has; empty if it is not worth one."""
@@ -336,7 +358,7 @@ class _Builder:
         visit_aside([node for node, _ in slots], visit)
 
     def _kernels(self) -> dict[str, Any] | None:
-        if not self.times or not self.forward or len(self.order) > MOST_KERNELS_OF:
+        if not self.forward or len(self.order) > MOST_KERNELS_OF:
             return None
         named = dict(self.names.nodes)
         outputs = [self.output]
@@ -345,7 +367,7 @@ class _Builder:
             if is_source(n) and n in self.gradients:
                 outputs.append(self.gradients[n])
                 named[self.gradients[n]] = f"{named.get(n, f'leaf{self.number[n]}')}.grad"
-        found = kernels_of(outputs, self.order, named, self.times)
+        found = kernels_of(outputs, self.order, named)
         for kernel in found["list"]:
             for i in {*kernel.get("nodes", ()), *kernel.get("backward", ())}:
                 self.nodes[i].setdefault("kernels", []).append(kernel["id"])

@@ -10,6 +10,7 @@ from ...graph import COMPUTED, NO_ATTRS, Node
 from ...memo import Memo
 from ...ops.op import ALL_OPS
 from ...shapes import Spec, spec
+from ..labels import is_number
 from .algebra import Algebra
 from .expression import ONE, Expr, bare
 from .reading import Reader, apply
@@ -51,8 +52,7 @@ def local_rules(node: Node, names: Mapping[Node, str] | None = None) -> dict[int
 
 def _number(x: Node) -> float | None:
     """A number that the program text holds."""
-    plain = x.op is None and not x.shape and not x.requires_grad and x.owner is None
-    return x.value.item() if plain and x.value is not None else None
+    return x.value.item() if is_number(x) and x.value is not None else None
 
 
 def _names(node: Node, names: Mapping[Node, str]) -> tuple[str, ...]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from string import Template
 from typing import Any
 
+from ..document import asset, embedded
 from ..svg import COLOURS, escape
 from .charts import Chart, Series, series_of
 from .curves import Curve
@@ -19,7 +18,6 @@ from .naming import Parameter
 from .palette import class_of, rules
 from .tables import events, parameters, tiles
 
-ASSETS = Path(__file__).parent.parent / "assets"
 MOST_LINES = 60  # layers that are lines of a chart; all are rows of the heatmap
 MOST_IN_LAYERS = 60_000  # points of all layers' lines in one page
 
@@ -115,9 +113,9 @@ def page(history: History, facts: Facts) -> str:
     return _PAGE.substitute(
         title=escape(facts.title), state=_state(facts), controls=_CONTROLS,
         refresh='<meta http-equiv="refresh" content="30">\n' if running else "",
-        colours=_colours(), style=_asset("report.css"), script=_asset("report.js"),
+        colours=_colours(), style=asset("report.css"), script=asset("report.js"),
         links="".join(f'<a href="#{key}">{escape(title)}</a>' for key, title in links),
-        body="\n".join(body), data=_json({"charts": charts, "heatmaps": maps}),
+        body="\n".join(body), data=embedded({"charts": charts, "heatmaps": maps}, _plain),
     )
 
 
@@ -279,16 +277,6 @@ def _about(facts: Facts) -> str:
 
 
 # ---------------------------------------------------------------------------- resources
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
-
-
-def _json(data: Any) -> str:
-    """JSON without a `<`: nothing in it can end the element that holds it, or open another."""
-    written = json.dumps(data, allow_nan=False, separators=(",", ":"), default=_plain)
-    return written.replace("<", "\\u003c")
-
-
 def _plain(x: Any) -> Any:
     number = float(x)
     return number if math.isfinite(number) else str(number)
